@@ -113,19 +113,21 @@ class UpBlock(nn.Module):
                  ni:int, # channels from below
                  ns:int, # channels of the skip
                  nf:int, # channels out
+                 nl:int, # length of the light vector
                  attention:str='cbam', # a key of `ATTENTIONS`
                  norm:str='batch', # a key of `NORMS`
                  ):
         super().__init__()
-        self.conv = _conv(ni+ns, nf)
+        self.conv,self.light = _conv(ni+ns, nf), nn.Linear(nl, nf)
         self.rest = nn.Sequential(NORMS[norm](nf), nn.ReLU(inplace=True), conv_layer(nf, nf, norm), ATTENTIONS[attention](nf))
 
     def forward(self,
                 x, # (b*k, ni, h', w') coarse features, the k lights of an image next to each other
                 skip, # (b, ns, h, w)
+                v, # (b*k, nl) light vectors
                 maps=(), # more maps (b*k, c, h, w) at the skip's size, counted in `ni`
                 ): # (b*k, nf, h, w)
         x = torch.cat([F.interpolate(x, size=skip.shape[-2:], mode='bilinear'), *maps], 1)
         wx,ws = self.conv.weight.split([x.shape[1], skip.shape[1]], 1)
         x,s = F.conv2d(x, wx, padding=1), F.conv2d(skip, ws, padding=1)
-        return self.rest((x.unflatten(0, (len(s), -1)) + s[:, None]).flatten(0, 1))
+        return self.rest((x.unflatten(0, (len(s), -1)) + s[:, None]).flatten(0, 1) + expand_light(self.light(v), s.shape[-2:]))

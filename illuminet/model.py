@@ -48,7 +48,7 @@ class IllumiNet(nn.Module):
         self.down = nn.ModuleList([ConvBlock(ni, nf, **kw) for ni,nf in zip([in_channels, *widths], widths)])
         self.light = LightEncoder(light_features, light)
         self.bottleneck = conv_layer(widths[-1]+light_features+extra, widths[-1], norm)
-        self.up = nn.ModuleList([UpBlock(ni+extra, nf, nf, **kw) for ni,nf in zip(widths[:0:-1], widths[-2::-1])])
+        self.up = nn.ModuleList([UpBlock(ni+extra, nf, nf, light_features, **kw) for ni,nf in zip(widths[:0:-1], widths[-2::-1])])
         self.head = nn.Conv2d(widths[0], out_channels, 1)
         if base: nn.init.zeros_(self.head.weight); nn.init.zeros_(self.head.bias)
         self.register_buffer('gain', torch.tensor(1.))         # how much of the correction is taken
@@ -65,22 +65,25 @@ class IllumiNet(nn.Module):
                features, # from `encode`
                lights, # (b*k, 3) unit vectors, the k lights of a scene next to each other
                base=None, # (b*k, out_channels, h, w) in 0..1, if the network corrects a base
+               reach=None, # (b*k,) in 0..1: how much of the correction each light takes; None: all
                ): # (b*k, out_channels, h, w) in 0..1
         "The pictures under `k` lights of each scene"
         if (base is None) == self.config['base']: raise InputError('base: ' + ('missing' if base is None else 'given to a network made with base=False'))
         *skips, x = features
         if len(lights)%len(x): raise InputError(f"{len(lights)} lights for {len(x)} scenes: give the same number for each")
         maps = [[]]*len(features) if base is None else [[o] for o in _halves((base*2-1).to(x), len(features))]
-        light = expand_light(self.light(lights).to(x), x.shape[-2:])
-        x = self.bottleneck(torch.cat([x.repeat_interleave(len(lights)//len(x), 0), light, *maps[-1]], 1))
-        for up,skip,m in zip(self.up, skips[::-1], maps[-2::-1]): x = up(x, skip, m)
+        v = self.light(lights)
+        x = self.bottleneck(torch.cat([x.repeat_interleave(len(lights)//len(x), 0), expand_light(v.to(x), x.shape[-2:]), *maps[-1]], 1))
+        for up,skip,m in zip(self.up, skips[::-1], maps[-2::-1]): x = up(x, skip, v, m)
         res = self.head(x).float()
-        return torch.sigmoid(res if base is None else logit(base) + self.gain*res)
+        if base is None: return torch.sigmoid(res)
+        return torch.sigmoid(logit(base) + self.gain*(res if reach is None else res*reach[:, None, None, None]))
 
     def forward(self,
                 images, # (b, in_channels, h, w), 0..1
                 lights, # (b*k, 3), the k lights of a scene next to each other
                 base=None, # (b*k, out_channels, h, w) in 0..1
+                reach=None, # (b*k,) in 0..1
                 ): # (b*k, out_channels, h, w) in 0..1
         "`encode` each scene once, `decode` each light"
-        return self.decode(self.encode(images), lights, base)
+        return self.decode(self.encode(images), lights, base, reach)

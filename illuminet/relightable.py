@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FORMAT', 'COORDINATES', 'Relightable', 'mix', 'coded_photos', 'ptm_basis', 'hsh_basis', 'PTM', 'HSH', 'rbf_weights',
-           'rbf_weights_loo', 'RBF', 'fit', 'evaluate']
+           'rbf_weights_loo', 'rbf_gap', 'RBF', 'fit', 'evaluate']
 
 # %% ../nbs/11_relightable.ipynb #2378d878
 import json, time
@@ -199,7 +199,17 @@ def rbf_weights_loo(lights, # (n, 3)
         res[i, others] = rbf_weights(lights[others], lights[i:i+1], coordinates, smoothing)[0]
     return res
 
-# %% ../nbs/11_relightable.ipynb #92229ef5
+# %% ../nbs/11_relightable.ipynb #a6860ae6
+def rbf_gap(lights, # (n, 3): the lights of the photos
+            targets, # (m, 3): the lights asked for
+            weights, # (m, n): from `rbf_weights` or `rbf_weights_loo`
+            coordinates:str='stereographic', # as the weights were made
+            ) -> np.ndarray: # (m,), 0 at a photo's light
+    "How far each target is from the lights that its weights use: the power function of the thin-plate kernel"
+    u,t = _coordinates(lights, coordinates), _coordinates(targets, coordinates)
+    return np.sqrt(np.maximum(np.einsum('mn,nk,mk->m', weights, _tps(u, u), weights) - 2*(weights*_tps(t, u)).sum(1), 0))
+
+# %% ../nbs/11_relightable.ipynb #41e2d677
 class RBF(Relightable, method='rbf'):
     "Thin-plate interpolation between the photos, over the stereographic coordinates of their lights"
     @classmethod
@@ -214,7 +224,7 @@ class RBF(Relightable, method='rbf'):
 
     def _relight(self, lights): return mix(rbf_weights(self.tensors['lights'], lights, **self.config), self.tensors['photos'])
 
-# %% ../nbs/11_relightable.ipynb #3e1a02a7
+# %% ../nbs/11_relightable.ipynb #539b8152
 def fit(cap, # `Capture`
         method:str='illuminet', # a key of `Relightable.methods`; 'illuminet' and 'unet' come with `illuminet.learner`
         **kwargs, # for the method
@@ -223,14 +233,14 @@ def fit(cap, # `Capture`
     if method not in Relightable.methods: raise InputError(f"method={method!r}: choose one of {', '.join(Relightable.methods)}")
     return Relightable.methods[method].fit(cap, **kwargs)
 
-# %% ../nbs/11_relightable.ipynb #4ecfead5
-def evaluate(cap, # `Capture`, or a path to one; a `test/` folder beside a path is what is held out
+# %% ../nbs/11_relightable.ipynb #529dd36d
+def evaluate(cap, # `Capture`, a path to one (its `test/` folder is what is held out), or a pair (seen, held)
              methods=('ptm', 'hsh', 'rbf'), # names, or a dict: name -> function of a capture giving a `Relightable`
              every:int=5, # one light in `every` is held out
              offset:int=2, # the first of them
              ) -> pd.DataFrame: # a row a method: psnr (dB), ssim, fit_s, relight_ms, nbytes
     "Methods compared on the lights held out"
-    seen,held = split(cap, every=every, offset=offset)
+    seen,held = cap if isinstance(cap, tuple) else split(cap, every=every, offset=offset)
     if not isinstance(methods, dict): methods = {m: (lambda c, m=m: fit(c, m)) for m in methods}
     rows = []
     for name,make in methods.items():
