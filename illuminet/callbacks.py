@@ -7,18 +7,21 @@ __all__ = ['TermMetric', 'PSNRMetric', 'bf16_helps', 'AutocastCB', 'warm_restart
            'ComparisonCB', 'validation_pictures', 'SeedCB', 'CheckpointCB']
 
 # %% ../nbs/31_callbacks.ipynb #b5ee099f
-import random
+import io, random, warnings
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from .data import *
-from fastai.callback.core import Callback, CancelFitException
-from fastai.callback.schedule import ParamScheduler
-from fastai.learner import Metric
+with warnings.catch_warnings():
+    warnings.simplefilter('ignore', FutureWarning)                 # fastai imports torch.jit, which warns
+    from fastai.callback.core import Callback, CancelFitException
+    from fastai.callback.schedule import ParamScheduler
+    from fastai.learner import Metric
+    from fastai.torch_core import to_device
 from fastcore.basics import store_attr
 from .lights import *
 from .viz import *
 
-# %% ../nbs/31_callbacks.ipynb #4d8c0a73
+# %% ../nbs/31_callbacks.ipynb #769859fa
 class TermMetric(Metric):
     "Mean of one term of a `RelightLoss` over an epoch"
     def __init__(self, term:str, # 'l1', 'mse', 'ssim' or 'edge'
@@ -32,7 +35,7 @@ class TermMetric(Metric):
     @property
     def name(self): return self.term
 
-# %% ../nbs/31_callbacks.ipynb #80e0268d
+# %% ../nbs/31_callbacks.ipynb #2c381163
 class PSNRMetric(Metric):
     "Mean PSNR of 8-bit pictures, dB"
     def __init__(self, mask=None, # (h, w) bool: where validation pictures are compared
@@ -48,12 +51,12 @@ class PSNRMetric(Metric):
     @property
     def name(self): return 'psnr'
 
-# %% ../nbs/31_callbacks.ipynb #c1e73c5a
+# %% ../nbs/31_callbacks.ipynb #de03859f
 def bf16_helps(device='cpu', # a torch device or its name
                ) -> bool:
     "Does the device compute in bfloat16, rather than emulate it?"
     if torch.device(device).type == 'cuda': return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.device(device).type == 'cpu' and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.device(device).type == 'cpu' and torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 class AutocastCB(Callback):
     "Run the model's forward pass under autocast"
@@ -66,7 +69,7 @@ class AutocastCB(Callback):
         m.forward = torch.autocast(next(m.parameters()).device.type, self.dtype)(m.forward)
     def after_fit(self): self.learn.model.__dict__.pop('forward', None)
 
-# %% ../nbs/31_callbacks.ipynb #ff1bd3b4
+# %% ../nbs/31_callbacks.ipynb #c3b5e754
 def warm_restarts(lr, # highest rate
                   t_0, # length of the first cycle, epochs
                   t_mult=1, # each cycle is so much longer than the last
@@ -93,7 +96,7 @@ class WarmRestartsCB(ParamScheduler):
         self.scheds = {'lr': warm_restarts(self.lr, self.t_0, self.t_mult, self.eta_min, self.n_epoch)}
         super().before_fit()
 
-# %% ../nbs/31_callbacks.ipynb #4923412a
+# %% ../nbs/31_callbacks.ipynb #9d199dc4
 class EarlyStopCB(Callback):
     "Stop when `monitor` no longer improves, and put the best weights back"
     order = 60
@@ -108,6 +111,9 @@ class EarlyStopCB(Callback):
         self.best,self.best_epoch,self.wait = -np.inf if self.start is None else self.sign*self.start, -1, 0
         self._keep()
 
+    def before_epoch(self):
+        if self.wait >= self.patience: raise CancelFitException     # not sooner: other callbacks are to see the last epoch
+
     def _keep(self): self.weights = {k: v.detach().clone() for k,v in self.learn.model.state_dict().items()}
 
     def after_epoch(self):
@@ -116,23 +122,23 @@ class EarlyStopCB(Callback):
         if self.monitor not in log: raise InputError(f"monitor={self.monitor!r}: choose one of {', '.join(log)}")
         if (value := self.sign*log[self.monitor]) > self.best: self.best,self.best_epoch,self.wait = value,self.epoch,0; self._keep()
         else: self.wait += 1
-        if self.wait >= self.patience: raise CancelFitException
 
     def after_fit(self): self.learn.model.load_state_dict(self.weights)
     def state(self): return dict(best=float(self.best), best_epoch=self.best_epoch, wait=self.wait, weights=self.weights)
     def load_state(self, o): self.best,self.best_epoch,self.wait,self.weights = o['best'],o['best_epoch'],o['wait'],o['weights']
 
-# %% ../nbs/31_callbacks.ipynb #34f97e54
+# %% ../nbs/31_callbacks.ipynb #862dc8fe
 class HistoryCB(Callback):
     "Write losses, terms and metrics of each epoch to a CSV file"
     order = 62
     def __init__(self, path, # `history.csv`
                  ): self.path = Path(path)
     def after_epoch(self):
-        rows = [[i,*v] for i,v in enumerate(self.recorder.values) if len(v)]
-        with atomic_path(self.path) as tmp: pd.DataFrame(rows, columns=list(self.recorder.metric_names)[:len(rows[0]) if rows else None]).to_csv(tmp, index=False)
+        if not self.recorder.values[-1]: return                     # an epoch that was skipped on resuming
+        rows = [[i,*v] for i,v in enumerate(self.recorder.values)]
+        with atomic_path(self.path) as tmp: pd.DataFrame(rows, columns=list(self.recorder.metric_names)[:len(rows[0])]).to_csv(tmp, index=False)
 
-# %% ../nbs/31_callbacks.ipynb #187a79dc
+# %% ../nbs/31_callbacks.ipynb #eb405a00
 class ComparisonCB(Callback):
     "Each few epochs, draw input, light, target, prediction and error for some validation lights"
     order = 63
@@ -160,7 +166,7 @@ def validation_pictures(learn, # a `Learner` on `RelightDataLoaders`
     picture = lambda o: torch.cat(o).permute(0, 2, 3, 1).float().cpu().numpy()
     return x[0][0].permute(1, 2, 0).cpu().numpy(), torch.cat(lights).cpu().numpy(), picture(targets), picture(preds)
 
-# %% ../nbs/31_callbacks.ipynb #eb405a00
+# %% ../nbs/31_callbacks.ipynb #ea832195
 class SeedCB(Callback):
     "Each epoch draws its random numbers from `seed` and its own number"
     order = 71
@@ -190,9 +196,9 @@ class CheckpointCB(Callback):
 
     def _stateful(self): return {type(cb).__name__: cb for cb in self.learn.cbs if hasattr(cb, 'load_state')}
 
-    def before_epoch(self):
+    def before_fit(self):
         if not self.loaded: return
-        o,self.loaded = self.loaded,None
+        o,self.loaded = to_device(self.loaded, next(self.learn.model.parameters()).device),None
         self.learn.model.load_state_dict(o['model']); self.opt.load_state_dict(o['opt'])
         self.recorder.values,self.recorder.lrs,self.recorder.losses = o['values'],o['lrs'],o['losses']
         self.recorder.smooth_loss.val,self.recorder.smooth_loss.count = o['smooth']
@@ -200,12 +206,14 @@ class CheckpointCB(Callback):
 
     def after_epoch(self):
         r = self.recorder
-        if not r.values[-1]: return
+        if not r.values[-1]: r.values.pop(); return                 # skipped on resuming: its row was restored
         floats = lambda o: [None if v is None else float(v) for v in o]
         o = dict(settings=self.settings, epoch=self.epoch, model=self.learn.model.state_dict(), opt=_plain(self.opt.state_dict()),
                  values=[floats(v) for v in r.values], lrs=floats(r.lrs), losses=floats(r.losses),
                  smooth=(r.smooth_loss.val, r.smooth_loss.count), cbs={k: cb.state() for k,cb in self._stateful().items()})
-        with atomic_path(self.path) as tmp: torch.save(o, tmp)
+        data = io.BytesIO()                                         # torch.save hides a full disk behind errors of its own
+        torch.save(o, data)
+        with atomic_path(self.path) as tmp: tmp.write_bytes(data.getbuffer())
 
 def _plain(o):
     "Containers and numbers as plain Python, so that a safe load reads them"

@@ -73,12 +73,12 @@ def evaluate_command(captures:Annotated[list[Path], typer.Argument(help="Folders
     "Compare methods on lights held out.  Example: illuminet evaluate coin/ --methods ptm,rbf"
     for c in captures:
         seen,held = split(c, size=size)
-        typer.echo(f"{c}: {len(seen)} lights seen, {len(held)} held out\n{_table(evaluate((seen, held), methods.split(',')))}\n")
+        typer.echo(f"{c}: {len(seen)} lights seen, {len(held)} held out\n{_table(evaluate((seen, held), [m.strip() for m in methods.split(',')]))}\n")
 
 # %% ../nbs/50_cli.ipynb #a6927142
 def main():
     "Run the command; wrong input ends in a message and exit code 2"
-    try: app()
+    try: app(prog_name='illuminet')
     except InputError as e: typer.echo(f"illuminet: {e}", err=True); sys.exit(2)
 
 if __name__ == '__main__' and '__file__' in globals(): main()

@@ -93,6 +93,7 @@ def make_base(cap, # `Capture`
     if base is None: return None
     if base == 'image': return np.broadcast_to(image, cap.shape), np.ones(len(cap), np.float32)
     if base != 'rbf': raise InputError(f"base={base!r}: choose 'rbf', 'image' or None")
+    if len(seen) < 2: raise InputError(f"{len(seen)} light to train on: base='rbf' interpolates between photos and needs two; choose base='image' or None")
     weights = rbf_weights_loo(cap.lights)
     weights[seen] = 0
     weights[np.ix_(seen, seen)] = rbf_weights_loo(cap.lights[seen])
@@ -102,9 +103,11 @@ def make_base(cap, # `Capture`
 def reach_of(gap, # (m,) from `rbf_gap`
              lights, # (n, 3) the network was trained on
              ) -> np.ndarray: # (m,) float32 in 0..1
-    "How much of the correction a light takes: its gap over the median gap in training"
-    typical = np.median(rbf_gap(lights, lights, rbf_weights_loo(lights)))
-    return np.minimum(gap/max(typical, 1e-9), 1).astype(np.float32)
+    "How much of the correction a light takes: most where its gap is the median gap of training"
+    gaps = rbf_gap(lights, lights, rbf_weights_loo(lights))
+    gaps = gaps[gaps > 1e-6]                                         # lights with a twin leave no gap
+    g = np.maximum(gap/np.median(gaps), 1e-9) if len(gaps) else np.ones(len(gap))
+    return np.minimum(g, 1/g).astype(np.float32)
 
 # %% ../nbs/30_data.ipynb #5fa53bf8
 class RelightDataLoaders(DataLoaders):
@@ -113,7 +116,7 @@ class RelightDataLoaders(DataLoaders):
     def from_capture(cls,
                      cap, # `Capture`
                      base='rbf', # 'rbf', 'image' or None: see `make_base`
-                     input_image=None, # (h, w, c) uint8 or float 0..1; None: the mean of the training photos
+                     input_image=None, # (h, w, 3) or (h, w), uint8 or float 0..1, display-coded; None: the mean of the training photos
                      every:int=5, # one light in `every` is held out for validation; None: validate on the training lights
                      offset:int=2, # the first of them
                      bs:int=8, # lights a batch
@@ -144,10 +147,11 @@ class RelightDataLoaders(DataLoaders):
                     lights, # (n, 3)
                     images, # (n, h, w, 3) uint8, uint16 or float 0..1
                     mask=None, # (h, w), true where pictures are compared
+                    linear:bool=False, # are the images linear rather than sRGB-coded?
                     **kwargs, # for `from_capture`
                     ):
         "Batches from arrays"
-        return cls.from_capture(Capture(images, lights, mask=mask), **kwargs)
+        return cls.from_capture(Capture(images, lights, mask=mask, linear=linear), **kwargs)
 
     @classmethod
     def from_folder(cls,
@@ -163,6 +167,8 @@ def _split(cap, every, offset): # -> seen, held: indices
     "Training and validation lights"
     i = np.arange(len(cap))
     if every is None: return i, i
+    if every < 2 or offset < 0: raise InputError(f"every={every}, offset={offset}: give every of at least 2 and offset of at least 0, or every=None")
+    offset %= every
     if len(cap) < 3: raise InputError(f"{len(cap)} photos: training with lights held out needs at least 3; pass every=None to use all")
     if len(cap) <= offset: offset = len(cap)-1
     return i[i%every != offset], i[i%every == offset]
@@ -174,8 +180,9 @@ def _tensor(a): # array -> tensor, pictures (n, h, w, c) as (n, c, h, w)
 def _input_image(image, cap, photos): # -> (h, w, c) float32
     "The input image checked, or the mean photo"
     if image is None: return np.mean([to_float(o) for o in photos], 0, dtype=np.float32)
-    image = to_float(np.asarray(image))
-    if image.ndim == 2: image = image[..., None]
+    try: image = np.atleast_3d(to_float(np.asarray(image)))
+    except InputError as e: raise InputError(f"input_image: {str(e).removeprefix('images: ')}") from None
+    image = np.repeat(image[..., :1], 3, -1) if image.shape[-1] < 3 else image[..., :3]
     if image.shape[:2] != cap.shape[1:3]: raise InputError(f"input_image: {image.shape}, photos: {cap.shape[1:]}: give one of the same height and width")
-    if not (np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1): raise InputError("input_image: values outside 0..1: give uint8, or floats in 0..1")
-    return image
+    if not (np.isfinite(image).all() and image.min() >= -1e-4 and image.max() <= 1+1e-4): raise InputError("input_image: values outside 0..1: give uint8, or floats in 0..1")
+    return image.clip(0, 1)

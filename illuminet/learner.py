@@ -6,9 +6,10 @@
 __all__ = ['SCHEDULES', 'relight_learner', 'Network', 'PlainNetwork', 'choose_gain', 'train', 'verdict']
 
 # %% ../nbs/40_learner.ipynb #e16f9538
-import contextlib, hashlib, json, os, platform, time, warnings
+import contextlib, hashlib, json, os, platform, shutil, time, warnings
 from pathlib import Path
 import numpy as np, pandas as pd, torch
+from scipy.stats import wilcoxon
 with warnings.catch_warnings():
     warnings.simplefilter('ignore', FutureWarning)                 # fastai imports torch.jit, which warns
     from fastai.basics import Learner
@@ -31,10 +32,11 @@ from .callbacks import *
 # %% ../nbs/40_learner.ipynb #2365f3ba
 from . import callbacks, capture, data, layers, lights, losses, metrics, model, relightable, synth, viz
 
+# %% ../nbs/40_learner.ipynb #f53df6c9
 __all__ = globals().get('__all__', []) + [o for m in (lights, capture, synth, metrics, viz, relightable, layers, model, losses, data, callbacks)
                                           for o in m.__all__]
 
-# %% ../nbs/40_learner.ipynb #b69d21b1
+# %% ../nbs/40_learner.ipynb #109af027
 def relight_learner(dls, # `RelightDataLoaders`
                     loss:RelightLoss=None, # None: `RelightLoss()`
                     lr:float=3e-3, # default learning rate
@@ -54,7 +56,7 @@ def relight_learner(dls, # `RelightDataLoaders`
     learn.recorder.train_metrics = True
     return learn
 
-# %% ../nbs/40_learner.ipynb #330e7d65
+# %% ../nbs/40_learner.ipynb #54850b9a
 class Network(Relightable, method='illuminet'):
     "A trained `IllumiNet` with the photos its base is made from"
     @classmethod
@@ -71,7 +73,8 @@ class Network(Relightable, method='illuminet'):
     def model(self) -> IllumiNet:
         "The network, built from the weights on first use"
         if not hasattr(self, '_model'):
-            model = IllumiNet(**self.config['net'])
+            try: model = IllumiNet(**self.config['net'])
+            except (KeyError, TypeError) as e: raise InputError(f"config.json: no network can be built from 'net' ({e}): it belongs to another version") from e
             weights = {k[4:]: torch.from_numpy(v) for k,v in self.tensors.items() if k.startswith('net.')}
             missing,unexpected = model.load_state_dict(weights, strict=False)
             if unexpected or any(not k.endswith('num_batches_tracked') for k in missing):
@@ -102,7 +105,7 @@ class Network(Relightable, method='illuminet'):
             **kwargs, # for `train`
             ):
         "Train a network that corrects the interpolation between the photos"
-        return train(cap.lights, cap.images, linear=cap.linear, mask=cap.mask, base='rbf', **{'progress': False, **kwargs}).relightable
+        return train(cap.lights, cap.images, linear=cap.linear, mask=cap.mask, **{'base': 'rbf', 'progress': False, **kwargs}).relightable
 
 class PlainNetwork(Network, method='unet'):
     "The plain network: image and light in, no base"
@@ -113,7 +116,7 @@ class PlainNetwork(Network, method='unet'):
         "Train the network alone"
         return train(cap.lights, cap.images, linear=cap.linear, mask=cap.mask, base=None, **{'progress': False, **kwargs}).relightable
 
-# %% ../nbs/40_learner.ipynb #54850b9a
+# %% ../nbs/40_learner.ipynb #3112a3ac
 def _nchw(a): return torch.from_numpy(np.ascontiguousarray(np.moveaxis(a, -1, 1)))
 def _few(o): return ', '.join(list(o)[:3]) + (' …' if len(o) > 3 else '')
 
@@ -129,7 +132,7 @@ def relightable(self:Learner) -> Network:
     "The learner's network with its photos, to keep"
     return (PlainNetwork if self.dls.base is None else Network).from_learner(self)
 
-# %% ../nbs/40_learner.ipynb #1141c426
+# %% ../nbs/40_learner.ipynb #0f2a1a98
 def _psnrs(learn): # (n,) dB: of each validation light, by the model as it is
     _,_,targets,preds = validation_pictures(learn)
     return np.atleast_1d(psnr(preds, targets, learn.dls.cap.mask))
@@ -137,22 +140,22 @@ def _psnrs(learn): # (n,) dB: of each validation light, by the model as it is
 def choose_gain(learn, # a `Learner` whose network corrects a base
                 gains=(.25, .5, .75, 1.), # tried besides 0
                 ) -> dict: # psnr of the base, psnr with the gain chosen, the gain: over the validation lights
-    "Set the model's `gain` to what is best on the validation lights; 0 unless the gain in PSNR is beyond doubt"
+    "Set the model's `gain` to what is best on the validation lights; 0 unless it wins by enough, and consistently"
     gain = learn.model.gain
     def tried_with(g): gain.fill_(g); return _psnrs(learn)
     base,tried = tried_with(0.), {g: tried_with(g) for g in gains}
     best = max(tried, key=lambda g: tried[g].mean())
-    diff = tried[best]-base
-    if diff.mean() <= diff.std()/len(diff)**.5: best,tried = 0., {0.: base}
+    diff = np.nan_to_num(tried[best]-base, nan=0., posinf=0., neginf=0.)              # black pictures: infinitely good
+    if np.median(diff) < .1 or wilcoxon(diff, alternative='greater').pvalue > .1: best,tried = 0., {0.: base}
     gain.fill_(best)
     return dict(base_psnr=float(base.mean()), psnr=float(tried[best].mean()), gain=float(best))
 
-# %% ../nbs/40_learner.ipynb #3491a070
+# %% ../nbs/40_learner.ipynb #0e932c62
 SCHEDULES = ('one_cycle', 'warm_restarts')
 
 def train(light_directions, # (n, 3) towards the light
           target_images, # (n, h, w, 3) uint8, uint16 or float 0..1: the photo under each light
-          input_image=None, # (h, w, 3): what the network sees; None: the mean photo
+          input_image=None, # (h, w, 3), display-coded: what the network sees; None: the mean photo
           base='rbf', # what it corrects: 'rbf', 'image' (the input image), or None for the plain network
           out=None, # folder to write; None writes nothing
           epochs:int=8, # at most
@@ -161,12 +164,12 @@ def train(light_directions, # (n, 3) towards the light
           schedule:str='one_cycle', # or 'warm_restarts'
           patience:int=5, # epochs without improvement before it stops
           loss:RelightLoss=None, # None: `RelightLoss()`
-          every:int=5, # one light in `every` is held out to validate on; None: none is
+          every:int=5, # one light in `every` is held out to validate on; None: none is, and nothing judges the network
           offset:int=2, # the first of them
           bs:int=8, # lights a step
           size:int=96, # side of the training crops, pixels; None: whole pictures
           steps:int=32, # steps an epoch
-          mask=None, # (h, w), true where pictures are compared
+          mask=None, # (h, w), true where validation pictures are compared; the loss takes whole crops
           linear:bool=False, # are the images linear rather than sRGB-coded?
           seed:int=0, # same seed, same network on the CPU
           progress:bool=True, # bars, a row an epoch, and a word at the end
@@ -176,12 +179,14 @@ def train(light_directions, # (n, 3) towards the light
           ) -> Learner: # trained; `learn.relight(lights)`, `learn.metrics_`: what `metrics.json` holds
     "Train IllumiNet on the photos of one scene"
     if schedule not in SCHEDULES: raise InputError(f"schedule={schedule!r}: choose one of {', '.join(SCHEDULES)}")
+    for name,value,least in (('epochs', epochs, 1), ('bs', bs, 1), ('steps', steps, 1), ('patience', patience, 1), ('size', size or 16, 16)):
+        if value != int(value) or value < least: raise InputError(f"{name}={value}: give a whole number of at least {least}")
     cap,start = Capture(target_images, light_directions, mask=mask, linear=linear), time.perf_counter()
-    out = _out_folder(out)
     torch.manual_seed(seed)
     dls = RelightDataLoaders.from_capture(cap, base=base, input_image=input_image, every=every, offset=offset, bs=bs,
                                           size=size and min(size, *cap.shape[1:3]), steps=steps, device=device)
     learn = relight_learner(dls, loss, lr, **model_kwargs)
+    out = _out_folder(out)
     settings = dict(base=base, epochs=epochs, lr=lr, schedule=schedule, patience=patience, loss=repr(learn.loss_func), every=every,
                     offset=offset, bs=bs, size=size, steps=steps, seed=seed, net=learn.model.config)
     stop = EarlyStopCB(patience=patience, start=_psnrs(learn).mean() if base else None)
@@ -193,7 +198,7 @@ def train(light_directions, # (n, 3) towards the light
     if out: _write(learn, out)
     return learn
 
-# %% ../nbs/40_learner.ipynb #0e932c62
+# %% ../nbs/40_learner.ipynb #8a8a9e9a
 def _out_folder(out):
     "The folder to write, made now: better to fail before training than after"
     if out is None: return None
@@ -207,35 +212,44 @@ def _fit(learn, epochs, lr, schedule, cbs, out, settings):
     "Fit by the schedule, with history and checkpoints if there is a folder"
     first = 0
     if out:
-        cap = learn.dls.cap
-        digest = hashlib.sha256(cap.images.tobytes()+cap.lights.tobytes()+np.ascontiguousarray(learn.dls.image).tobytes()).hexdigest()
-        checkpoint = CheckpointCB(out/'checkpoint.pt', json.dumps([settings, digest]))
+        checkpoint = CheckpointCB(out/'checkpoint/state.pt', json.dumps([settings, _digest(learn.dls)], default=float))
         first = checkpoint.resume()
-        cbs = [*cbs, HistoryCB(out/'history.csv'), ComparisonCB(out/'comparison.png'), checkpoint]
+        cbs = [*cbs, HistoryCB(out/'checkpoint/history.csv'), ComparisonCB(out/'checkpoint/comparison.png'), checkpoint]
     if schedule == 'one_cycle': learn.fit_one_cycle(epochs, lr, cbs=cbs, start_epoch=first)
     else: learn.fit(epochs, lr, cbs=[WarmRestartsCB(lr, t_0=max(1, epochs//7)), *cbs], start_epoch=first)
 
+def _digest(dls):
+    "A hash of all data that training sees"
+    h = hashlib.sha256(str(dls.cap.linear).encode())
+    for a in (dls.cap.images, dls.cap.lights, dls.image, *([] if dls.cap.mask is None else [dls.cap.mask])):
+        h.update(f'{a.dtype}{a.shape}'.encode()); h.update(np.ascontiguousarray(a))
+    return h.hexdigest()
+
 def _judge(learn, stop, settings, seconds):
     "What the network is worth on the validation lights"
-    res = choose_gain(learn) if settings['base'] else {}
-    _,lights,targets,preds = validation_pictures(learn)
-    s = score(preds, targets, learn.dls.cap.mask)
-    return dict(**res, **{k: s[k] for k in ('psnr', 'ssim') if k not in res}, best_epoch=stop.best_epoch, epochs=len([v for v in learn.recorder.values if v]),
-                seconds=round(seconds, 2), lights_seen=len(learn.dls.seen), lights_held=len(learn.dls.held), settings=settings,
+    res = choose_gain(learn) if settings['base'] and settings['every'] else {}
+    _,_,targets,preds = validation_pictures(learn)
+    res = dict(res, psnr=float(np.mean(psnr(preds, targets, learn.dls.cap.mask))))
+    with contextlib.suppress(InputError): res['ssim'] = float(np.mean(ssim(preds, targets, learn.dls.cap.mask)))   # undefined on tiny pictures
+    return dict(**{k: v if np.isfinite(v) else None for k,v in res.items()}, best_epoch=stop.best_epoch, epochs=len([v for v in learn.recorder.values if v]),
+                seconds=round(seconds, 2), lights_seen=len(learn.dls.seen), lights_held=len(learn.dls.held)*bool(settings['every']), settings=settings,
                 parameters=sum(p.numel() for p in learn.model.parameters()), device=str(learn.dls.device), threads=torch.get_num_threads(),
                 versions=dict(torch=torch.__version__, python=platform.python_version()))
 
 def verdict(m, # `learn.metrics_`, or what `metrics.json` holds
             ) -> str:
     "What training brought, in one line"
-    if m['settings']['base'] is None: return f"plain network: {m['psnr']:.2f} dB on {m['lights_held']} validation lights"
-    if not m['gain']: return f"the network does not help on the {m['lights_held']} lights held out: the base alone is kept, {m['base_psnr']:.2f} dB"
-    return f"{m['base_psnr']:.2f} dB → {m['psnr']:.2f} dB on {m['lights_held']} lights held out (base → network, gain {m['gain']:g})"
+    where = f"{m['lights_held']} lights held out" if m['lights_held'] else 'the training lights'
+    dB = lambda o: 'inf dB' if o is None else f'{o:.2f} dB'
+    if 'gain' not in m: return f"network: {dB(m['psnr'])} on {where}"
+    if not m['gain']: return f"the network does not help on the {where}: the base alone is kept, {dB(m['base_psnr'])}"
+    return f"{dB(m['base_psnr'])} → {dB(m['psnr'])} on {where} (base → network, gain {m['gain']:g})"
 
 def _write(learn, out):
     "The output folder; the checkpoint goes last"
-    learn.relightable.save(out)
     ComparisonCB(out/'comparison.png').draw(learn)
+    with atomic_path(out/'history.csv') as tmp: shutil.copy(out/'checkpoint/history.csv', tmp)
     plot_losses(out/'history.csv', out=out/'loss.png')
-    with atomic_path(out/'metrics.json') as tmp: tmp.write_text(json.dumps(learn.metrics_, indent=1))
-    (out/'checkpoint.pt').unlink(missing_ok=True)
+    with atomic_path(out/'metrics.json') as tmp: tmp.write_text(json.dumps(learn.metrics_, indent=1, default=float))
+    learn.relightable.save(out)
+    shutil.rmtree(out/'checkpoint')

@@ -11,7 +11,7 @@ import json, time
 from pathlib import Path
 import numpy as np, pandas as pd
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 from .lights import *
 from .capture import *
 from .metrics import *
@@ -58,7 +58,7 @@ class Relightable:
         "Write `model.safetensors` and `config.json`"
         path = Path(path)
         if path.is_file(): raise InputError(f"{path}: is a file: give a folder")
-        with atomic_path(path/'model.safetensors') as tmp: save_file({k: np.ascontiguousarray(v) for k,v in self.tensors.items()}, tmp)
+        with atomic_path(path/'model.safetensors') as tmp: tmp.write_bytes(save({k: np.ascontiguousarray(v) for k,v in self.tensors.items()}))
         with atomic_path(path/'config.json') as tmp: tmp.write_text(json.dumps(dict(format=FORMAT, method=self.method, **self.config), indent=1))
         return path
 

@@ -248,7 +248,7 @@ def plot_losses(
     if not len(df) or not (terms := _terms(df)):
         raise InputError("history: no curve in it; give columns such as train_loss, valid_loss")
     x = df['epoch'].to_numpy() if 'epoch' in df else np.arange(len(df))
-    key = next((c for c in ('valid_loss', 'train_loss') if c in df and df[c].notna().any()), None)
+    key = next((c for c in ('valid_psnr', 'valid_loss', 'train_loss') if c in df and df[c].notna().any()), None)
     fig, axs = _grid(len(terms), 3, 2.7, 1.67)
     fig.get_layout_engine().set(w_pad=.06, h_pad=.06)
     for ax, (name, cols) in zip(axs, terms.items()):
@@ -258,7 +258,7 @@ def plot_losses(
         v = df[cols].to_numpy(float); v = v[np.isfinite(v)]
         if v.size and v.min() > 0 and v.max() > 20*v.min(): ax.set_yscale('log')
         else: ax.locator_params(axis='y', nbins=6)
-        if key: ax.axvline(b := x[np.nanargmin(df[key])], c=_orange, lw=.9, ls='--', zorder=0, label=f'best: {b:g}')
+        if key: ax.axvline(b := x[(np.nanargmax if key.endswith('psnr') else np.nanargmin)(df[key])], c=_orange, lw=.9, ls='--', zorder=0, label=f'best: {b:g}')
         ax.set_title('PSNR (dB)' if name == 'psnr' else name, loc='left')
         ax.xaxis.get_major_locator().set_params(integer=True)
     fig.legend(*axs[0].get_legend_handles_labels(), loc='outside upper right', ncols=3, handlelength=1.2)
