@@ -6,9 +6,9 @@
 __all__ = ['SCHEDULES', 'relight_learner', 'Network', 'PlainNetwork', 'choose_gain', 'train', 'verdict']
 
 # %% ../nbs/40_learner.ipynb #e16f9538
-import contextlib, hashlib, json, os, platform, shutil, time, warnings
+import contextlib, hashlib, json, platform, shutil, time, warnings
 from pathlib import Path
-import numpy as np, pandas as pd, torch
+import numpy as np, torch
 from scipy.stats import wilcoxon
 with warnings.catch_warnings():
     warnings.simplefilter('ignore', FutureWarning)                 # fastai imports torch.jit, which warns
