@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SceneBlock', 'PictureBlock', 'TensorScene', 'TensorPicture', 'TensorLight', 'TensorReach', 'SceneDL', 'ToFloat',
-           'LightBlock', 'ReachBlock', 'turn_flip', 'TurnFlipCrop', 'make_base', 'reach_of', 'RelightDataLoaders']
+           'LightBlock', 'ReachBlock', 'turn_flip', 'TurnFlipCrop', 'make_base', 'RelightDataLoaders']
 
 # %% ../nbs/30_data.ipynb #5afed5c2
 import warnings
@@ -16,7 +16,8 @@ with warnings.catch_warnings():
 from fastcore.basics import store_attr
 from .lights import *
 from .capture import *
-from .relightable import coded_photos, mix, rbf_gap, rbf_weights_loo
+from .relightable import coded_photos, mix
+from .rbf import rbf_gap, rbf_weights_loo, reach_of
 from .viz import draw_light
 
 # %% ../nbs/30_data.ipynb #4e5641bf
@@ -99,15 +100,6 @@ def make_base(cap, # `Capture`
     weights[np.ix_(seen, seen)] = rbf_weights_loo(cap.lights[seen])
     gap = rbf_gap(cap.lights, cap.lights, weights)
     return mix(weights, coded_photos(cap)).clip(0, 1), reach_of(gap, cap.lights[seen])
-
-def reach_of(gap, # (m,) from `rbf_gap`
-             lights, # (n, 3) the network was trained on
-             ) -> np.ndarray: # (m,) float32 in 0..1
-    "How much of the correction a light takes: most where its gap is the median gap of training"
-    gaps = rbf_gap(lights, lights, rbf_weights_loo(lights))
-    gaps = gaps[gaps > 1e-6]                                         # lights with a twin leave no gap
-    g = np.maximum(gap/np.median(gaps), 1e-9) if len(gaps) else np.ones(len(gap))
-    return np.minimum(g, 1/g).astype(np.float32)
 
 # %% ../nbs/30_data.ipynb #5fa53bf8
 class RelightDataLoaders(DataLoaders):

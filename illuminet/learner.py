@@ -6,7 +6,7 @@
 __all__ = ['SCHEDULES', 'relight_learner', 'Network', 'PlainNetwork', 'choose_gain', 'train', 'verdict']
 
 # %% ../nbs/40_learner.ipynb #e16f9538
-import contextlib, hashlib, json, platform, shutil, time, warnings
+import contextlib, hashlib, json, platform, shutil, sys, time, warnings
 from pathlib import Path
 import numpy as np, torch
 from scipy.stats import wilcoxon
@@ -22,19 +22,24 @@ from .capture import *
 from .synth import *
 from .metrics import *
 from .viz import *
+from .photometry import *
 from .relightable import *
+from .rbf import *
+from .morph import *
+from .bake import *
+from .pixelnet import *
+from .formats import *
+from .web import *
+from .stream import *
 from .layers import *
 from .model import *
 from .losses import *
 from .data import *
 from .callbacks import *
 
-# %% ../nbs/40_learner.ipynb #2365f3ba
-from . import callbacks, capture, data, layers, lights, losses, metrics, model, relightable, synth, viz
-
 # %% ../nbs/40_learner.ipynb #f53df6c9
-__all__ = globals().get('__all__', []) + [o for m in (lights, capture, synth, metrics, viz, relightable, layers, model, losses, data, callbacks)
-                                          for o in m.__all__]
+_rooms = 'lights capture synth metrics viz photometry relightable rbf morph bake pixelnet formats web stream layers model losses data callbacks'.split()
+__all__ = globals().get('__all__', []) + [o for m in _rooms for o in sys.modules[f'illuminet.{m}'].__all__]
 
 # %% ../nbs/40_learner.ipynb #109af027
 def relight_learner(dls, # `RelightDataLoaders`
@@ -92,13 +97,22 @@ class Network(Relightable, method='illuminet'):
         if self.config['base']: return np.broadcast_to(t['image'], (len(lights), *t['image'].shape)), np.ones(len(lights), np.float32)
 
     @torch.inference_mode()
+    def _corrected(self, lights, based):
+        "Pictures from base and reach; `based` gives them for some of the lights, or None"
+        features,res = self.model.encode(_nchw(self.tensors['image'][None])), []
+        for i in np.array_split(np.arange(len(lights)), -(-len(lights)//4)):
+            base,reach = based(i) or (None, None)
+            res.append(self.model.decode(features, torch.from_numpy(lights[i]), *((_nchw(base), torch.from_numpy(reach)) if base is not None else ())))
+        return torch.cat(res).permute(0, 2, 3, 1).numpy()
+
     def _relight(self, lights):
         if self.config['base'] and not float(self.model.gain): return self.base(lights)[0]
-        features,res = self.model.encode(_nchw(self.tensors['image'][None])), []
-        for some in np.array_split(lights, -(-len(lights)//4)):
-            base,reach = self.base(some) or (None, None)
-            res.append(self.model.decode(features, torch.from_numpy(some), *((_nchw(base), torch.from_numpy(reach)) if base is not None else ())))
-        return torch.cat(res).permute(0, 2, 3, 1).numpy()
+        return self._corrected(lights, lambda i: self.base(lights[i]))
+
+    def _left_out(self, cap, folds):
+        "The base is made without each photo, the weights have seen it"
+        based = make_base(cap, self.config['base'], self.tensors['image'], np.arange(len(cap)))
+        return zip(self._corrected(cap.lights, lambda i: based and (based[0][i], based[1][i])), to_float(coded_photos(cap)))
 
     @classmethod
     def fit(cls, cap, # `Capture`
