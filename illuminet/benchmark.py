@@ -38,7 +38,7 @@ METHODS = {
     'illuminet': lambda c: fit(c, 'illuminet'),
 }
 
-# %% ../nbs/46_benchmark.ipynb #f7abf37b
+# %% ../nbs/46_benchmark.ipynb #d31ebf17
 def captures_in(folder, # of captures
                 ) -> list: # folders with a `.lp` file, sorted
     "The captures in a folder"
@@ -62,8 +62,8 @@ def evaluate_all(captures, # folder of captures, or a list of their folders
     "Methods compared on many captures, with what is needed to do it again"
     chosen = methods if isinstance(methods, dict) else {m: METHODS[m] for m in (methods or METHODS)}
     out,folders = Path(out), captures if isinstance(captures, (list, tuple)) else captures_in(captures)
-    about = dict(commit=_commit(), seed=0, threads=torch.get_num_threads(), processor=platform.machine(), size=size,
-                 python=platform.python_version(), torch=torch.__version__, numpy=np.__version__, methods=list(chosen))
+    commit,about = _commit(), dict(seed=0, threads=torch.get_num_threads(), processor=platform.machine(), size=size,
+                 python=platform.python_version(), torch=torch.__version__, numpy=np.__version__)
     rows = _rows_of(out, about)
     for f in folders:
         todo = {k: m for k,m in chosen.items() if (Path(f).name, k) not in {(r['capture'], r['method']) for r in rows}}
@@ -77,15 +77,15 @@ def evaluate_all(captures, # folder of captures, or a list of their folders
                     t = time.process_time(); r = make(c); cpu.append(time.process_time()-t)
                     return r
                 row = evaluate(pair, {name: timed}).reset_index().to_dict('records')[0]
-                rows.append(dict(capture=Path(f).name, **row, fit_cpu_s=cpu[0], photos=len(pair[0]), pixels=int(np.prod(pair[0].shape[1:3]))))
+                rows.append(dict(capture=Path(f).name, **row, fit_cpu_s=cpu[0], photos=len(pair[0]), pixels=int(np.prod(pair[0].shape[1:3])), commit=commit))
                 with atomic_path(out) as tmp: tmp.write_text(json.dumps(dict(about=about, rows=rows), indent=1))
                 echo(f"{rows[-1]['capture']:32} {name:14} {row['psnr']:6.2f} dB  fit {cpu[0]:7.1f} s")
     return pd.DataFrame(rows)
 
 def _rows_of(out, about):
-    "Rows of an earlier run with the same code and settings"
+    "Rows of an earlier run with the same settings; each names its commit"
     if not out.exists(): return []
-    try: d = json.loads(out.read_text()); same = {k: v for k,v in d['about'].items() if k != 'methods'} == {k: v for k,v in about.items() if k != 'methods'}
+    try: d = json.loads(out.read_text()); same = d['about'] == about
     except (ValueError, KeyError, AttributeError) as e: raise InputError(f"{out}: not a file of this benchmark ({e}): remove it") from e
-    if not same: raise InputError(f"{out}: from another version or other settings: remove it, or name another file")
+    if not same: raise InputError(f"{out}: from other settings or versions: remove it, or name another file")
     return d['rows']

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Optional
 import numpy as np, typer
 from .learner import *
+from .benchmark import METHODS, evaluate_all
 
 # %% ../nbs/50_cli.ipynb #3d098f68
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, help="Relight photographs: photos under known lights in, pictures under any light out.")
@@ -40,7 +41,7 @@ def demo(out:Out=Path('demo'),
     def illuminet(c):
         learned['learn'] = learn = train(c.lights, c.images, out=out, epochs=epochs, progress=sys.stdout.isatty())
         return learn.relightable
-    table = evaluate(cap, dict(ptm=lambda c: fit(c, 'ptm'), hsh=lambda c: fit(c, 'hsh'), rbf=lambda c: fit(c, 'rbf'), illuminet=illuminet))
+    table = evaluate(cap, dict(ptm=lambda c: fit(c, 'ptm'), hsh=lambda c: fit(c, 'hsh'), rbf=lambda c: fit(c, 'rbf'), morph=lambda c: fit(c, 'morph'), illuminet=illuminet))
     lights = from_angles(np.linspace(0, 2*np.pi, 6, endpoint=False), np.deg2rad(35))
     show_relit(learned['learn'].relightable, lights, out=out/'relit.png')
     typer.echo(f"\n{_table(table)}\n\non the {len(held)} lights held out, which no method has seen\n{out.resolve()}: " + ', '.join(sorted(o.name for o in out.iterdir())))
@@ -64,13 +65,27 @@ def train_command(capture:Folder,
     if not sys.stdout.isatty(): typer.echo(verdict(learn.metrics_))
     typer.echo(f"{out.resolve()}: " + ', '.join(sorted(o.name for o in out.iterdir())))
 
+# %% ../nbs/50_cli.ipynb #505fdd24
+def _known_method(name):
+    if name not in METHODS: raise InputError(f"--methods: {name!r} is unknown: choose among {', '.join(METHODS)}")
+    return name
+
 # %% ../nbs/50_cli.ipynb #e20117d5
 @app.command('evaluate')
-def evaluate_command(captures:Annotated[list[Path], typer.Argument(help="Folders, each a capture.")],
-                     methods:Annotated[str, typer.Option(help="Names, separated by commas.")]='ptm,hsh,rbf',
+def evaluate_command(captures:Annotated[list[Path], typer.Argument(help="Folders, each a capture; with --all one folder that holds them.")],
+                     methods:Annotated[Optional[str], typer.Option(help="Names, separated by commas.  [default: ptm,hsh,rbf,morph; with --all all there are]")]=None,
                      size:Size=None,
+                     all_:Annotated[bool, typer.Option('--all', help="All methods on all captures of a folder, to a JSON file; a run that was stopped goes on.")]=False,
+                     out:Annotated[Path, typer.Option(help="The file that --all writes.")]=Path('captures.json'),
                     ):
     "Compare methods on lights held out.  Example: illuminet evaluate coin/ --methods ptm,rbf"
+    if all_:
+        if len(captures) != 1: raise InputError(f"--all: {len(captures)} folders: give the one that holds the captures")
+        chosen = [_known_method(m.strip()) for m in methods.split(',')] if methods else None
+        table = evaluate_all(captures[0], out, chosen, size, echo=typer.echo)
+        typer.echo(f"\n{table.pivot(index='capture', columns='method', values='psnr').round(2).to_string()}\n\n{out.resolve()}")
+        return
+    methods = methods or 'ptm,hsh,rbf,morph'
     for c in captures:
         seen,held = split(c, size=size)
         typer.echo(f"{c}: {len(seen)} lights seen, {len(held)} held out\n{_table(evaluate((seen, held), [m.strip() for m in methods.split(',')]))}\n")

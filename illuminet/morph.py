@@ -93,7 +93,7 @@ def _trust(strips, # (x, plain, moved) for rows: each (n, r, w, 3)
     saved = (t*(2*num-t*den)).sum()/(3*num.size*len(errors))                    # the mean share of a photo's error
     return t, float(-10*np.log10(max(1-saved, 1e-3)))
 
-# %% ../nbs/13_morph.ipynb #4141b994
+# %% ../nbs/13_morph.ipynb #3c190f76
 class Morph(Relightable, method='morph'):
     "Interpolation between the photos, with shadows that move"
     @classmethod
@@ -106,7 +106,7 @@ class Morph(Relightable, method='morph'):
         rbf_weights(cap.lights[:1], cap.lights[:1], **config)
         n,h,w,_ = photos.shape
         tensors = dict(photos=photos, lights=cap.lights)
-        if n < 8: return cls(dict(tensors, trust=np.zeros((h, w), np.float16)), gain_db=0., **config)       # too few to tell light from shadow
+        if n < FEW: return cls(dict(tensors, trust=np.zeros((h, w), np.float16)), gain_db=0., **config)      
         loo,edges = rbf_weights_loo(cap.lights, **config), rbf_weights_loo(cap.lights)
         want,lit = np.empty((n, h, w), np.float32), np.empty((n, h, w), bool)
         for s in _rows(photos.shape):

@@ -13,7 +13,7 @@ from .relightable import *
 from .pixelnet import *
 from .learner import Network
 
-# %% ../nbs/45_onnx.ipynb #83f04807
+# %% ../nbs/45_onnx.ipynb #cf83390d
 class _NetworkGraph(nn.Module):
     "`IllumiNet.forward` in a form that keeps the number of lights open"
     def __init__(self, net): super().__init__(); self.net = net
@@ -31,7 +31,7 @@ class _PixelGraph(nn.Module):
             if k != 'planes': self.register_buffer(k, torch.from_numpy(v))
     def forward(self, planes, lights):
         codes = planes.flatten(1)*((self.high-self.low)/255)[:, None] + self.low[:, None]
-        res = decode(codes.T, lights[:, :2], self.w1, self.b1, self.w2, self.b2, self.w3, self.b3)
+        res = decode_codes(codes.T, lights[:, :2], self.w1, self.b1, self.w2, self.b2, self.w3, self.b3)
         return res.permute(1, 2, 0).unflatten(2, planes.shape[1:]).clamp(0, 1)
 
 # %% ../nbs/45_onnx.ipynb #ca6ff397

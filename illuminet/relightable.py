@@ -4,13 +4,15 @@
 
 # %% auto #0
 __all__ = ['FORMAT', 'map_tensors', 'Relightable', 'mix', 'coded_photos', 'loo_weights', 'LinearRelightable', 'ptm_basis',
-           'hsh_basis', 'HSH', 'PTM', 'quantise', 'dequantise', 'fit', 'evaluate']
+           'hsh_basis', 'HSH', 'PTM', 'in_threads', 'quantise', 'dequantise', 'fit', 'evaluate']
 
 # %% ../nbs/11_relightable.ipynb #2378d878
-import json, time
+import functools, json, os, time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import numpy as np, pandas as pd
 from safetensors import SafetensorError
+from threadpoolctl import ThreadpoolController
 from safetensors.numpy import load_file, save
 from .lights import *
 from .capture import *
@@ -239,6 +241,16 @@ def _lrgb(coefficients, # (6, h, w, 3)
     mean = np.maximum(np.tensordot(basis.mean(0).astype(np.float32), coefficients, 1), 0)
     colour = np.clip(mean/np.maximum(mean.mean(-1, keepdims=True), 1/255)*peak, 0, 1)
     return dict(luminance=luminance/peak[..., 0], colour=colour.astype(np.float32))
+
+# %% ../nbs/11_relightable.ipynb #82efba4f
+@functools.cache
+def _libraries(): return ThreadpoolController()
+
+def in_threads(f, # called with each part
+               parts, # a sequence
+               ):
+    "Call a function with each part, as many at a time as there are cores"
+    with _libraries().limit(limits=1, user_api='blas'), ThreadPoolExecutor(os.cpu_count()) as pool: list(pool.map(f, parts))
 
 # %% ../nbs/11_relightable.ipynb #0d941c3d
 def quantise(planes, # (..., p) float

@@ -5,13 +5,12 @@
 # %% auto #0
 __all__ = ['Strips', 'TensorWriter', 'fit_large', 'relight_large', 'normals_large']
 
-# %% ../nbs/18_stream.ipynb #d783ea9a
-import json, os, shutil
+# %% ../nbs/18_stream.ipynb #a97cb622
+import ctypes, json, os, shutil
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 import numpy as np, pyvips
-from threadpoolctl import threadpool_limits
 from .lights import *
 from .capture import *
 from .photometry import *
@@ -19,7 +18,12 @@ from .relightable import *
 from .rbf import *
 from .bake import *
 
-# %% ../nbs/18_stream.ipynb #a684a94c
+# %% ../nbs/18_stream.ipynb #f185dd37
+def _give_back_memory():
+    "Have glibc return large buffers at once; it would keep a gigabyte of them, in pieces, while 48 photos are decoded"
+    try: ctypes.CDLL(None).mallopt(-3, 1<<19)                                  # M_MMAP_THRESHOLD
+    except (AttributeError, OSError, TypeError): pass                          # another C library
+
 class Strips:
     "The photos of a capture, as strips of rows: `for rows,strip in Strips(path)`"
     def __init__(self,
@@ -47,6 +51,7 @@ class Strips:
         except pyvips.Error as e: raise InputError(f"{file}: cannot be read ({str(e).splitlines()[0]}): export it as JPEG, PNG or TIFF") from e
 
     def __iter__(self):
+        _give_back_memory()
         n,h,w,_ = self.shape
         k = max(1, self.values//(n*w*3))
         regions = [pyvips.Region.new(self._open(f)) for f in self.files]
@@ -105,16 +110,16 @@ def _unfinished(out, # the folder to write
     except OSError as e: raise InputError(f"{out}: cannot be written ({e.strerror or e}): choose a folder with room that you may write to") from e
     finally: shutil.rmtree(tmp, ignore_errors=True)
 
-# %% ../nbs/18_stream.ipynb #96965177
-def _blocks(f, # (n, b, 3) float32 -> (k, b, ...)
+# %% ../nbs/18_stream.ipynb #7a926f40
+def _blocks(f, # (n, b, 3) -> (k, b, ...)
             x, # (n, r, w, 3)
             out, # (k, r*w, ...) that is filled
-            block=1<<13, # pixels at a time: they stay in the cache
+            block=1<<14, # pixels at a time: they stay in the cache
             ):
     "A function of pixels, block by block in threads"
     flat = x.reshape(len(x), -1, 3)
-    def part(i): out[:, i:i+block] = f(flat[:, i:i+block].astype(np.float32))
-    with ThreadPoolExecutor(os.cpu_count()) as pool, threadpool_limits(1): list(pool.map(part, range(0, flat.shape[1], block)))
+    def part(i): out[:, i:i+block] = f(flat[:, i:i+block])
+    in_threads(part, range(0, flat.shape[1], block))
     return out.reshape(len(out), *x.shape[1:3], *out.shape[2:])
 
 def fit_large(path, # folder with photos and a `.lp` file, or that file
@@ -135,7 +140,7 @@ def _stream_basis(strips, out, method, planes, **config):
     inverse = (np.linalg.pinv(r._basis(strips.lights))/np.iinfo(strips.dtype).max).astype(np.float32)
     n,h,w,_ = strips.shape
     f = TensorWriter(out/'model.safetensors', dict(coefficients=(np.float16, (len(inverse), h, w, 3))))
-    def solve(x): return (inverse@x.reshape(n, -1)).reshape(len(inverse), -1, 3)
+    def solve(x): return (inverse@x.astype(np.float32).reshape(n, -1)).reshape(len(inverse), -1, 3)
     for rows,x in strips: f.write('coefficients', _blocks(solve, x, np.empty((len(inverse), x[0].size//3, 3), np.float16)), rows)
     f.close()
     _write_config(out, r)
@@ -145,31 +150,30 @@ def _write_config(out, r): (out/'config.json').write_text(json.dumps(dict(format
 def _stream_baked(strips, out, method, planes, **config):
     "Interpolation between the photos, baked without groups"
     n,h,w,_ = strips.shape
-    with ThreadPoolExecutor(strips.threads) as pool: small = Capture(list(pool.map(lambda f: read_image(f, 512), strips.files)), strips.lights)
-    r = bake(RBF.fit(small, **(dict(coordinates=None, kernel=None) | config)), planes, 1)
-    basis = r.tensors['basis'][0].astype(np.float32)                                # (n, k+1, 3)
-    k = basis.shape[1]-1
-    v = np.ascontiguousarray(basis[:, 1:].transpose(2, 1, 0))                       # (3, k, n)
-    shift,v = np.einsum('ckn,nc->k', v, basis[:, 0])[:, None], v.reshape(3*k, n)/np.float32(np.iinfo(strips.dtype).max)
+    with ThreadPoolExecutor(strips.threads) as pool: small = Capture(list(pool.map(lambda f: read_image(f, min(512, max(96, max(h, w)//8+1))), strips.files)), strips.lights)
+    config = choose_rbf(small, **(dict(coordinates=None, kernel=None) | config))
+    some = to_float(small.images).reshape(n, -1, 3)
+    some = np.moveaxis(some[:, ::max(1, some.shape[1]//40_000)], 0, 1).reshape(-1, 3*n)
+    (mean,v), = local_pca(some, min(planes, 3*n), 1)
+    k,v = len(v),v.reshape(-1, n, 3)
+    basis = np.concatenate([mean.reshape(1, n, 3), v]).swapaxes(0, 1)[None]
+    c = (some-mean)@v.reshape(k, -1).T
+    low,high = c.min(0), c.max(0)
+    low,high = low-.5*(high-low), high+.5*(high-low)                                # small copies are averages: leave room
+    scale = (255/np.where(high > low, high-low, 1))[:, None]
+    shift = np.float32(.5) - scale*(low[:, None]+(v*mean.reshape(n, 3)).sum((1, 2))[:, None])
+    v = np.ascontiguousarray(v.transpose(2, 0, 1))*(scale/np.iinfo(strips.dtype).max).astype(np.float32)
     def project(x):
-        y = (v@x.reshape(n, -1)).reshape(3, k, -1, 3)                                 # all products of colours: one large matrix product is faster than three small
-        return y[0, ..., 0]+y[1, ..., 1]+y[2, ..., 2]-shift
-    spool = TensorWriter(out/'spool', dict(x=(np.float16, (k, h, w))))
-    low,high = np.full(k, np.inf, np.float32), np.full(k, -np.inf, np.float32)
-    for rows,x in strips:
-        c = _blocks(project, x, np.empty((k, x[0].size//3), np.float16))
-        low,high = np.minimum(low, c.min((1, 2))), np.maximum(high, c.max((1, 2)))
-        spool.write('x', c, rows)
-    spool.close()
-    fixed = dict(low=low[None], high=high[None], basis=r.tensors['basis'], lights=strips.lights)
+        y = v[0]@x[..., 0].astype(np.float32)
+        for i in (1, 2): y += v[i]@x[..., i].astype(np.float32)
+        y += shift
+        return np.clip(y, 0, 255, out=y)
+    fixed = dict(low=low[None], high=high[None], basis=basis.astype(np.float16), lights=strips.lights)
     f = TensorWriter(out/'model.safetensors', dict(planes=(np.uint8, (k, h, w)), **{o: (a.dtype, a.shape) for o,a in fixed.items()}))
     for o,a in fixed.items(): f.write(o, a)
-    scale = (255/np.where(high > low, high-low, 1))[:, None, None]
-    for y in range(0, h, 256):
-        x = np.stack([o[y:y+256] for o in map_tensors(out/'spool')['x']]).astype(np.float32)
-        f.write('planes', np.rint((x-low[:, None, None])*scale).clip(0, 255), slice(y, min(y+256, h)))
-    f.close(); (out/'spool').unlink()
-    _write_config(out, r)
+    for rows,x in strips: f.write('planes', _blocks(project, x, np.empty((k, x[0].size//3), np.uint8)), rows)
+    f.close()
+    _write_config(out, Baked({}, planes=planes, clusters=1, of='rbf', settings=config, interpolation=config, halves=0))
 
 # %% ../nbs/18_stream.ipynb #3154a45b
 def _write_strips(path, # .png, .jpg or .tif
