@@ -18,9 +18,9 @@ from .relightable import *
 from .rbf import *
 from .bake import *
 
-# %% ../nbs/18_stream.ipynb #f185dd37
+# %% ../nbs/18_stream.ipynb #dcc08380
 def _give_back_memory():
-    "Have glibc return large buffers at once; it would keep a gigabyte of them, in pieces, while 48 photos are decoded"
+    "Have glibc return large buffers at once: what it keeps of them, in pieces, grows to gigabytes while 48 photos are decoded"
     try: ctypes.CDLL(None).mallopt(-3, 1<<19)                                  # M_MMAP_THRESHOLD
     except (AttributeError, OSError, TypeError): pass                          # another C library
 
