@@ -60,13 +60,15 @@ def evaluate_all(captures, # folder of captures, or a list of their folders
                  echo=print, # called with each row's line
                  ) -> pd.DataFrame: # a row a capture and method
     "Methods compared on many captures, with what is needed to do it again"
-    chosen = methods if isinstance(methods, dict) else {m: METHODS[m] for m in (methods or METHODS)}
+    if not isinstance(methods, dict):
+        if unknown := [m for m in methods or () if m not in METHODS]: raise InputError(f"method {unknown[0]!r} is unknown: choose among {', '.join(METHODS)}")
+        methods = {m: METHODS[m] for m in methods or METHODS}
     out,folders = Path(out), captures if isinstance(captures, (list, tuple)) else captures_in(captures)
     commit,about = _commit(), dict(seed=0, threads=torch.get_num_threads(), processor=platform.machine(), size=size,
                  python=platform.python_version(), torch=torch.__version__, numpy=np.__version__)
     rows = _rows_of(out, about)
     for f in folders:
-        todo = {k: m for k,m in chosen.items() if (Path(f).name, k) not in {(r['capture'], r['method']) for r in rows}}
+        todo = {k: m for k,m in methods.items() if (Path(f).name, k) not in {(r['capture'], r['method']) for r in rows}}
         if not todo: continue
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', UserWarning)                     # lights below the horizon

@@ -106,7 +106,7 @@ class Morph(Relightable, method='morph'):
         rbf_weights(cap.lights[:1], cap.lights[:1], **config)
         n,h,w,_ = photos.shape
         tensors = dict(photos=photos, lights=cap.lights)
-        if n < FEW: return cls(dict(tensors, trust=np.zeros((h, w), np.float16)), gain_db=0., **config)      
+        if n < FEW: return cls(dict(tensors, trust=np.zeros((h, w), np.float16)), gain_db=0., **config)
         loo,edges = rbf_weights_loo(cap.lights, **config), rbf_weights_loo(cap.lights)
         want,lit = np.empty((n, h, w), np.float32), np.empty((n, h, w), bool)
         for s in _rows(photos.shape):

@@ -20,9 +20,9 @@ def _layers(*sizes):
     return res
 
 def decode_codes(codes, # (p, k) of p pixels
-           xy, # (m, 2) projected lights
-           w1, b1, w2, b2, w3, b3, # weights (n, k+2), (n, n), (3, n), and biases
-           ): # (p, m, 3)
+                 xy, # (m, 2) projected lights
+                 w1, b1, w2, b2, w3, b3, # weights (n, k+2), (n, n), (3, n), and biases
+                 ): # (p, m, 3)
     "The colours of pixels under each light"
     k = codes.shape[1]
     x = F.linear(codes, w1[:, :k], b1)[:, None] + F.linear(xy, w1[:, k:])

@@ -79,8 +79,8 @@ def rbf_weights_loo(lights, # (n, 3)
 
 # %% ../nbs/12_rbf.ipynb #3bb25746
 def gram(photos, # (n, h, w, 3)
-          values:int=300_000, # of each photo, at most
-          ) -> np.ndarray: # (n, n): mean products, of values in 0..1
+         values:int=300_000, # of each photo, at most
+         ) -> np.ndarray: # (n, n): mean products, of values in 0..1
     "Products between the photos"
     flat = photos.reshape(len(photos), -1)
     x = to_float(np.ascontiguousarray(flat[:, ::max(1, flat.shape[1]//values)]))

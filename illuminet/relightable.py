@@ -277,7 +277,7 @@ def fit(cap, # `Capture`
 
 # %% ../nbs/11_relightable.ipynb #529dd36d
 def evaluate(cap, # `Capture`, a path to one (its `test/` folder is what is held out), or a pair (seen, held)
-             methods=('ptm', 'hsh'), # names, or a dict: name -> function of a capture giving a `Relightable`
+             methods=('ptm', 'hsh', 'rbf'), # names, whose rooms are imported, or a dict: name -> function of a capture giving a `Relightable`
              every:int=5, # one light in `every` is held out
              offset:int=2, # the first of them
              ) -> pd.DataFrame: # a row a method: psnr (dB), ssim, fit_s, relight_ms, nbytes

@@ -130,6 +130,7 @@ def fit_large(path, # folder with photos and a `.lp` file, or that file
               ) -> Relightable: # with tensors that are mapped, not loaded
     "Fit to a capture that does not fit into memory"
     if method not in ('ptm', 'hsh', 'rbf'): raise InputError(f"method={method!r}: choose ptm, hsh or rbf; the others need a capture in memory")
+    if kwargs.get('form', 'rgb') != 'rgb': raise InputError(f"form={kwargs['form']!r}: only rgb is fitted in strips")
     strips = Strips(path)
     with _unfinished(out) as tmp: (_stream_baked if method == 'rbf' else _stream_basis)(strips, tmp, method, planes, **kwargs)
     return Relightable.load(out, lazy=True)
