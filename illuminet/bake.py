@@ -75,22 +75,25 @@ def local_pca(x, # (p, d) float32
     return found
 
 # %% ../nbs/14_bake.ipynb #4abe818d
-def _mix_bytes(basis, # (c, k+1): mean first
-               planes, # (k, p) uint8
-               block:int=1<<15, # pixels at a time
-               ) -> np.ndarray: # (c, p) float32
+def _mix_bytes(tables, # (groups, c, k+1): mean first
+               planes, # (k, p) uint8, group after group
+               starts, # (groups+1,) where each begins
+               block:int=1<<15, # pixels at a time: they stay in the cache
+               ) -> np.ndarray: # (c, p) float32 in 0..1
     "Weighted sums of planes"
     k,p = planes.shape
-    res = np.empty((len(basis), p), np.float32)
-    def part(starts):
+    res = np.empty((tables.shape[1], p), np.float32)
+    def run(parts):
         x = np.ones((k+1, block), np.float32)
-        for i in starts:
-            n = min(block, p-i)
-            x[1:, :n] = planes[:, i:i+block]
-            np.matmul(basis, x[:, :n], out=res[:, i:i+block])
-    blocks,cores = range(0, p, block), os.cpu_count() or 1
-    if len(blocks) < 2*cores: part(blocks)
-    else: in_threads(part, [blocks[i::cores] for i in range(cores)])
+        for table,i,j in parts:
+            x[1:, :j-i] = planes[:, i:j]
+            y = res[:, i:j]
+            np.matmul(table, x[:, :j-i], out=y)
+            np.clip(y, 0, 1, out=y)
+    parts = [(t, i, min(i+block, stop)) for t,start,stop in zip(tables, starts, starts[1:]) for i in range(start, stop, block)]
+    cores = os.cpu_count() or 1
+    if p < 4*cores*block: run(parts)
+    else: in_threads(run, [parts[i::cores] for i in range(cores)])
     return res
 
 # %% ../nbs/14_bake.ipynb #4513589d
@@ -113,6 +116,7 @@ def join_halves(planes, # (k+halves, p) uint8
 # %% ../nbs/14_bake.ipynb #e18f831b
 class Baked(Relightable, method='baked'):
     "Planes of 8 bits and a table of lights: what `bake` makes"
+    clips = True
     @classmethod
     def fit(cls,
             cap, # `Capture`
@@ -145,20 +149,21 @@ class Baked(Relightable, method='baked'):
         b[:, :, 0] += np.einsum('ck,mckr->mcr', t['low'], b[:, :, 1:])          # what byte 0 means goes into the mean
         b[:, :, 1:] *= ((t['high']-t['low'])/255)[None, :, :, None]
         b = b.transpose(1, 0, 3, 2).reshape(len(t['low']), -1, b.shape[2])             # (c, m*3, k+1)
-        if 'index' not in t: return np.moveaxis(_mix_bytes(b[0], t['planes'].reshape(k, -1)).reshape(-1, 3, h, w), 1, -1)
-        order,starts,planes = self._grouped
-        res = np.empty((h*w, b.shape[1]), np.float32)
-        for g,(i,j) in enumerate(zip(starts[:-1], starts[1:])): res[order[i:j]] = _mix_bytes(b[g], planes[:, i:j]).T
-        return np.ascontiguousarray(res.reshape(h, w, -1, 3).transpose(2, 0, 1, 3))
+        if 'index' not in t: order,starts,planes = None, (0, h*w), t['planes'].reshape(k, -1)
+        else: order,starts,planes = self._grouped
+        res = _mix_bytes(b, planes, starts)
+        if order is not None: back = np.empty(res.shape[::-1], np.float32); back[order] = res.T; res = np.ascontiguousarray(back.T)
+        return np.moveaxis(res.reshape(-1, 3, h, w), 1, -1)
 
     @property
     def _grouped(self):
         "Pixels in the order of their groups, made on first use"
         if not hasattr(self, '_order'):
             index = self.tensors['index'].ravel()
-            order = np.argsort(index, kind='stable')
-            flat = split_halves(self.tensors['planes'].reshape(len(self.tensors['planes']), -1), self.config['halves'])[:, order]
-            self._order = order, np.searchsorted(index[order], np.arange(len(self.tensors['basis'])+1)), flat
+            flat = split_halves(self.tensors['planes'].reshape(len(self.tensors['planes']), -1), self.config['halves'])
+            if (index[1:] < index[:-1]).any(): order = np.argsort(index, kind='stable'); index,flat = index[order], flat[:, order]
+            else: order = None                                                  # groups are strips of rows
+            self._order = order, np.searchsorted(index, np.arange(len(self.tensors['basis'])+1)).tolist(), flat
         return self._order
 
 # %% ../nbs/14_bake.ipynb #94276f00

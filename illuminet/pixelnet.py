@@ -77,7 +77,7 @@ def _train(net, # `PixelAutoencoder`, changed in place
         return i, _values(photos[:, i].transpose(0, 1))
     sample = take(4096)[1]
     net.mean.copy_(sample.mean(0)); net.scale.copy_((sample-net.mean).std().clamp(min=1e-3))
-    opt = torch.optim.Adam(net.parameters(), lr, fused=True)
+    opt = torch.optim.Adam(net.parameters(), lr, betas=(.9, .99), fused=True)   # .999 forgets an outlier too late: some captures end as one grey
     rate = torch.optim.lr_scheduler.LambdaLR(opt, lambda i: min(1, (i+1)/(.02*steps+1))*(1+math.cos(math.pi*i/steps))/2)
     for _ in range(steps):
         i,x = take(bs)

@@ -7,7 +7,7 @@ __all__ = ['COORDINATES', 'KERNELS', 'SMOOTHINGS', 'FEW', 'rbf_weights', 'rbf_we
            'reach_of', 'RBF']
 
 # %% ../nbs/12_rbf.ipynb #014918e3
-import itertools
+import functools, itertools
 import numpy as np
 from .lights import *
 from .capture import *
@@ -23,7 +23,7 @@ FEW = 12     # photos: with fewer, leaving one out tears a hole that later light
 # %% ../nbs/12_rbf.ipynb #59d829ac
 def _coordinates(lights, kind):
     if kind not in COORDINATES: raise InputError(f"coordinates={kind!r}: choose one of {', '.join(COORDINATES)}")
-    return COORDINATES[kind](lights).astype(np.float64)
+    return COORDINATES[kind](np.asarray(lights, np.float64)).astype(np.float64, copy=False)
 
 def _kernel(a, b, kind): # (m, d), (n, d) -> (m, n)
     "The kernel between points"
@@ -47,6 +47,13 @@ def _inverse(a): # a symmetric matrix
     return np.linalg.pinv(a, rcond=1e-12, hermitian=True)
 
 # %% ../nbs/12_rbf.ipynb #c082d736
+@functools.lru_cache(16)
+def _solved(lights, # bytes of (n, 3) float64
+            coordinates, kernel, smoothing): # (n, d) and (n+d+1, n)
+    "Coordinates and inverse, kept while a light is dragged"
+    u = _coordinates(np.frombuffer(lights).reshape(-1, 3), coordinates)
+    return u, _inverse(_system(u, kernel, smoothing))[:, :len(u)]
+
 def rbf_weights(lights, # (n, 3): the lights of the photos
                 targets, # (m, 3): the lights asked for
                 coordinates:str='stereographic', # a key of `COORDINATES`
@@ -54,8 +61,9 @@ def rbf_weights(lights, # (n, 3): the lights of the photos
                 smoothing:float=0., # 0 goes through every photo
                 ) -> np.ndarray: # (m, n): weight of each photo, rows sum to 1
     "Interpolation over the lights, as weights on the photos"
-    u,t = _coordinates(lights, coordinates), _coordinates(targets, coordinates)
-    return np.concatenate([_kernel(t, u, kernel), _affine(t)], 1)@_inverse(_system(u, kernel, smoothing))[:, :len(u)]
+    u,inverse = _solved(np.asarray(lights, np.float64).tobytes(), coordinates, kernel, smoothing)
+    t = _coordinates(targets, coordinates)
+    return np.concatenate([_kernel(t, u, kernel), _affine(t)], 1)@inverse
 
 # %% ../nbs/12_rbf.ipynb #569e39bf
 def rbf_weights_loo(lights, # (n, 3)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FORMAT', 'map_tensors', 'Relightable', 'mix', 'coded_photos', 'loo_weights', 'LinearRelightable', 'ptm_basis',
-           'hsh_basis', 'HSH', 'PTM', 'in_threads', 'quantise', 'dequantise', 'fit', 'evaluate']
+           'hsh_basis', 'HSH', 'PTM', 'one_blas_thread', 'in_threads', 'quantise', 'dequantise', 'fit', 'evaluate']
 
 # %% ../nbs/11_relightable.ipynb #2378d878
 import functools, json, os, time
@@ -46,6 +46,7 @@ def map_tensors(path, # a safetensors file
 class Relightable:
     "What gives a picture for a light; subclasses name their `method` and define `fit` and `_relight`"
     methods = {}
+    clips = False   # whether `_relight` itself keeps to 0..1
     def __init_subclass__(cls, method=None, **kwargs):
         super().__init_subclass__(**kwargs)
         if method: cls.method = method; Relightable.methods[method] = cls
@@ -61,7 +62,7 @@ class Relightable:
                 ) -> np.ndarray: # (h, w, 3) or (m, h, w, 3), float32 in 0..1, display-coded
         "The picture under each light"
         res = self._relight(as_lights(lights))
-        res = np.clip(res, 0, 1, out=res if res.flags.writeable else None)
+        if not self.clips: res = np.clip(res, 0, 1, out=res if res.flags.writeable else None)
         return res[0] if np.ndim(lights) == 1 else res
 
     def uncertainty(self,
@@ -246,11 +247,19 @@ def _lrgb(coefficients, # (6, h, w, 3)
 @functools.cache
 def _libraries(): return ThreadpoolController()
 
+@functools.cache
+def _pool(): return ThreadPoolExecutor(os.cpu_count())
+if hasattr(os, 'register_at_fork'): os.register_at_fork(after_in_child=_pool.cache_clear)   # a child has no threads
+
+def one_blas_thread():
+    "Within the block, a matrix product takes one core; threads of larger ones spin on for a while and slow what follows"
+    return _libraries().limit(limits=1, user_api='blas')
+
 def in_threads(f, # called with each part
                parts, # a sequence
                ):
-    "Call a function with each part, as many at a time as there are cores"
-    with _libraries().limit(limits=1, user_api='blas'), ThreadPoolExecutor(os.cpu_count()) as pool: list(pool.map(f, parts))
+    "Call a function with each part, as many at a time as there are cores; such a function does not call this one"
+    with one_blas_thread(): list(_pool().map(f, parts))
 
 # %% ../nbs/11_relightable.ipynb #0d941c3d
 def quantise(planes, # (..., p) float
