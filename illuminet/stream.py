@@ -78,7 +78,7 @@ class Strips:
 _CODES = {np.dtype(np.float32): 'F32', np.dtype(np.float16): 'F16', np.dtype(np.uint8): 'U8'}
 
 class TensorWriter:
-    "A safetensors file written strip by strip"
+    "A safetensors file written strip by strip, each while the next is made; `with` waits for the last"
     def __init__(self, path, # where to
                  tensors:dict, # name -> (dtype, shape)
                  ):
@@ -92,17 +92,28 @@ class TensorWriter:
         self.start,self.file = 8+len(text), open(path, 'w+b')
         self.file.write(len(text).to_bytes(8, 'little') + text)
         self.file.truncate(self.start+end)
+        self.disk,self.last = ThreadPoolExecutor(1), None
 
     def write(self, name, values, # all of it, or its rows (axis 1)
               rows=None, # slice
               ):
+        "Begin to write, once what was begun before is written; the values are not to be changed"
+        if self.last: self.last.result()
+        self.last = self.disk.submit(self._write, name, values, rows)
+
+    def _write(self, name, values, rows):
         dtype,shape,start = self.at[name]
         a = np.ascontiguousarray(values, dtype)
         if rows is None: self.file.seek(self.start+start); self.file.write(a); return
         row = int(np.prod(shape[2:]))*dtype.itemsize
         for i,o in enumerate(a): self.file.seek(self.start+start+(i*shape[1]+rows.start)*row); self.file.write(o)
 
-    def close(self): self.file.close()
+    def __enter__(self): return self
+
+    def __exit__(self, *error):
+        self.disk.shutdown()
+        self.file.close()
+        if self.last and not any(error): self.last.result()
 
 @contextmanager
 def _unfinished(out, # the folder to write
@@ -148,12 +159,11 @@ def _stream_basis(strips, out, method, planes, **config):
     r = Relightable.methods[method]({}, **config)
     inverse = (np.linalg.pinv(r._basis(strips.lights))/np.iinfo(strips.dtype).max).astype(np.float32)
     n,h,w,_ = strips.shape
-    f = TensorWriter(out/'model.safetensors', dict(coefficients=(np.float16, (len(inverse), h, w, 3))))
     def solve(x): return torch.from_numpy(inverse@x.astype(np.float32).reshape(n, -1)).half().numpy().reshape(len(inverse), -1, 3)   # PyTorch halves 20 times faster than NumPy
-    for rows,x in strips:
-        c = _blocks(solve, x.reshape(n, -1, 3), np.empty((len(inverse), x[0].size//3, 3), np.float16))
-        f.write('coefficients', c.reshape(len(c), -1, w, 3), rows)
-    f.close()
+    with TensorWriter(out/'model.safetensors', dict(coefficients=(np.float16, (len(inverse), h, w, 3)))) as f:
+        for rows,x in strips:
+            c = _blocks(solve, x.reshape(n, -1, 3), np.empty((len(inverse), x[0].size//3, 3), np.float16))
+            f.write('coefficients', c.reshape(len(c), -1, w, 3), rows)
     _write_config(out, r)
 
 def _write_config(out, r): (out/'config.json').write_text(json.dumps(dict(format=FORMAT, method=r.method, **r.config), indent=1))
@@ -172,23 +182,22 @@ def _stream_baked(strips, out, method, planes, **config):
     count = -(-h//strips.rows)
     k,top,fine = min(planes-(count > 1), 3*n), np.float32(np.iinfo(strips.dtype).max), np.float32(32767/np.sqrt(3*n))   # what a component may hold, as 16 bits
     shapes = dict(planes=(np.uint8, (k, h, w)), lights=(np.float32, (n, 3)), basis=(np.float16, (count, n, k+1, 3)), low=(np.float32, (count, k)), high=(np.float32, (count, k)))
-    t = TensorWriter(out/'model.safetensors', shapes | (dict(index=(np.uint8, (1, h, w))) if count > 1 else {}))
     tables,seen = [], []
-    for g,(rows,x) in enumerate(strips):
-        x = x.reshape(n, -1, 3)
-        some = np.moveaxis(x[:, _runs(x.shape[1], max(3000, 40_000//count))], 0, 1)/top
-        seen.append(some[::max(1, h*w*len(some)//(x.shape[1]*40_000))])                     # its share of 40,000
-        mean,v = _principal(some, k)
-        y = _blocks(_projection(v*fine, mean, top), x, np.empty((k, x.shape[1]), np.int16))
-        low,high = (f(y, 1).astype(np.float32)[:, None] for f in (np.min, np.max))
-        scale = 255/np.maximum(high-low, 1)
-        y = _blocks(lambda z: (z-low)*scale+np.float32(.5), y, np.empty(y.shape, np.uint8))
-        t.write('planes', y.reshape(k, -1, w), rows)
-        if count > 1: t.write('index', np.full((1, rows.stop-rows.start, w), g, np.uint8), rows)
-        tables.append((np.concatenate([mean[None], v]).swapaxes(0, 1), low[:, 0]/fine, np.maximum(high, low+1)[:, 0]/fine))
-    for name,values in zip(('basis', 'low', 'high'), zip(*tables)): t.write(name, values)
-    t.write('lights', strips.lights)
-    t.close()
+    with TensorWriter(out/'model.safetensors', shapes | (dict(index=(np.uint8, (1, h, w))) if count > 1 else {})) as t:
+        for g,(rows,x) in enumerate(strips):
+            x = x.reshape(n, -1, 3)
+            some = np.moveaxis(x[:, _runs(x.shape[1], max(3000, 12_000//count))], 0, 1)/top
+            seen.append(some[::max(1, h*w*len(some)//(x.shape[1]*12_000))])                 # its share of 12,000
+            mean,v = _principal(some, k)
+            y = _blocks(_projection(v*fine, mean, top), x, np.empty((k, x.shape[1]), np.int16))
+            low,high = (f(y, 1).astype(np.float32)[:, None] for f in (np.min, np.max))
+            scale = 255/np.maximum(high-low, 1)
+            y = _blocks(lambda z: (z-low)*scale+np.float32(.5), y, np.empty(y.shape, np.uint8))
+            t.write('planes', y.reshape(k, -1, w), rows)
+            if count > 1: t.write('index', np.full((1, rows.stop-rows.start, w), g, np.uint8), rows)
+            tables.append((np.concatenate([mean[None], v]).swapaxes(0, 1), low[:, 0]/fine, np.maximum(high, low+1)[:, 0]/fine))
+        for name,values in zip(('basis', 'low', 'high'), zip(*tables)): t.write(name, values)
+        t.write('lights', strips.lights)
     config = choose_rbf(Capture(np.moveaxis(np.concatenate(seen), 1, 0)[:, None], strips.lights), **(dict(coordinates=None, kernel=None) | config))
     _write_config(out, Baked({}, planes=planes, clusters=count, of='rbf', settings=config, interpolation=config, halves=0))
 
