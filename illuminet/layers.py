@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NORMS', 'ATTENTIONS', 'conv_layer', 'ChannelAttention', 'SpatialAttention', 'CBAM', 'ConvBlock', 'LightEncoder',
-           'expand_light', 'UpBlock']
+           'expand_light', 'UpBlock', 'PairEncoder', 'SetAttention']
 
 # %% ../nbs/20_layers.ipynb #f3bbd4c2
 import torch, torch.nn as nn, torch.nn.functional as F
@@ -131,3 +131,45 @@ class UpBlock(nn.Module):
         wx,ws = self.conv.weight.split([x.shape[1], skip.shape[1]], 1)
         x,s = F.conv2d(x, wx, padding=1), F.conv2d(skip, ws, padding=1)
         return self.rest((x.unflatten(0, (len(s), -1)) + s[:, None]).flatten(0, 1) + expand_light(self.light(v), s.shape[-2:]))
+
+# %% ../nbs/20_layers.ipynb #b78d50bb
+class PairEncoder(nn.Module):
+    "The light asked for and the light of a photo as a vector: (..., 3), (..., 3) -> (..., nf)"
+    def __init__(self,
+                 nf:int=64, # length of the vector
+                 encoding:str='sh', # a key of `ENCODINGS`
+                 ):
+        super().__init__()
+        self.encoding = encoding
+        self.mlp = nn.Sequential(nn.Linear(2*encoding_size(encoding)+5, nf), nn.ReLU(), nn.Linear(nf, nf), nn.ReLU())
+
+    def forward(self,
+                lights, # (..., 3) asked for
+                photos, # (..., 3) of the photos; zeros where unknown
+                ): # (..., nf)
+        known = (photos != 0).any(-1, keepdim=True).to(lights)
+        return self.mlp(torch.cat([encode_lights(lights, self.encoding), encode_lights(photos, self.encoding)*known, (lights-photos)*known,
+                                   (lights*photos).sum(-1, keepdim=True), known], -1))
+
+# %% ../nbs/20_layers.ipynb #e0951ad1
+class SetAttention(nn.Module):
+    "Features of several photos as one, whichever their order"
+    def __init__(self,
+                 nf:int, # channels
+                 nl:int, # length of the vector of a pair
+                 ):
+        super().__init__()
+        self.light,self.score = nn.Linear(nl, 2*nf), nn.Conv2d(nf, 1, 1)
+        nn.init.zeros_(self.light.weight); nn.init.zeros_(self.light.bias)
+
+    def forward(self,
+                x, # (p, nf, h, w) features of p photos
+                near, # (m, k) the photos that each of m pictures is made from
+                v, # (m, k, nl) from `PairEncoder`
+                missing, # (m, k) bool: places that hold no photo, for pictures with fewer than k
+                ): # (m, nf, h, w)
+        scale,shift = self.light(v)[..., None, None].to(x).chunk(2, 2)
+        y = F.relu(x[near]*(1+scale) + shift)
+        a = self.score(y.flatten(0, 1)).unflatten(0, near.shape)
+        a = a.masked_fill(missing[..., None, None, None], -1e4).float().softmax(1).to(y)
+        return (a*y).sum(1)

@@ -22,6 +22,7 @@ from .capture import *
 from .synth import *
 from .metrics import *
 from .viz import *
+from .scenes import *
 from .photometry import *
 from .relightable import *
 from .rbf import *
@@ -34,11 +35,12 @@ from .stream import *
 from .layers import *
 from .model import *
 from .losses import *
+from .inputs import *
 from .data import *
 from .callbacks import *
 
 # %% ../nbs/40_learner.ipynb #f53df6c9
-_rooms = 'lights capture synth metrics viz photometry relightable rbf morph bake pixelnet formats web stream layers model losses data callbacks'.split()
+_rooms = 'lights capture synth metrics viz scenes photometry relightable rbf morph bake pixelnet formats web stream layers model losses inputs data callbacks'.split()
 __all__ = globals().get('__all__', []) + [o for m in _rooms for o in sys.modules[f'illuminet.{m}'].__all__]
 
 # %% ../nbs/40_learner.ipynb #109af027

@@ -6,7 +6,9 @@
 __all__ = ['logit', 'IllumiNet']
 
 # %% ../nbs/21_model.ipynb #2d63f638
+import contextlib, io
 import torch, torch.nn as nn, torch.nn.functional as F
+from huggingface_hub import PyTorchModelHubMixin
 from .lights import InputError
 from .layers import *
 
@@ -27,7 +29,7 @@ def _halves(x, # (b, c, h, w)
     return res
 
 # %% ../nbs/21_model.ipynb #97f8624e
-class IllumiNet(nn.Module):
+class IllumiNet(nn.Module, PyTorchModelHubMixin, library_name='illuminet', license='mit', repo_url='https://github.com/illuminet/illuminet', tags=['relighting']):
     "U-Net with attention, conditioned on the light: `sigmoid(logit(base) + network)`, or the network alone"
     def __init__(self,
                  in_channels:int=3, # channels of the images
@@ -39,19 +41,31 @@ class IllumiNet(nn.Module):
                  light_features:int=64, # length of the light vector
                  attention:str='cbam', # 'cbam', 'channel', 'spatial' or 'none'
                  norm:str='batch', # 'batch', 'group' or 'none'
+                 hints:int=0, # further pictures for each light, into which the network may blend the base
+                 photos:bool=False, # are the images photos of a scene, each under a light of its own?
                  ):
         super().__init__()
         if len(widths) < 2: raise InputError(f"widths={widths}: give at least two floors, such as (16, 32)")
         self.config = dict(in_channels=in_channels, out_channels=out_channels, base=base, widths=list(widths), light=light,
-                           light_features=light_features, attention=attention, norm=norm)
-        kw,extra = dict(attention=attention, norm=norm), out_channels if base else 0
+                           light_features=light_features, attention=attention, norm=norm, hints=hints, photos=photos)
+        if hints and not base: raise InputError(f"hints={hints}: a network without a base has nothing to blend: leave base=True")
+        kw,extra = dict(attention=attention, norm=norm), out_channels*(1+hints) if base else 0
         self.down = nn.ModuleList([ConvBlock(ni, nf, **kw) for ni,nf in zip([in_channels, *widths], widths)])
         self.light = LightEncoder(light_features, light)
+        if photos: self.pairs,self.gather = PairEncoder(light_features, light), nn.ModuleList([SetAttention(nf, light_features) for nf in widths])
         self.bottleneck = conv_layer(widths[-1]+light_features+extra, widths[-1], norm)
         self.up = nn.ModuleList([UpBlock(ni+extra, nf, nf, light_features, **kw) for ni,nf in zip(widths[:0:-1], widths[-2::-1])])
-        self.head = nn.Conv2d(widths[0], out_channels, 1)
+        self.head = nn.Conv2d(widths[0], out_channels+hints, 1)
         if base: nn.init.zeros_(self.head.weight); nn.init.zeros_(self.head.bias)
         self.register_buffer('gain', torch.tensor(1.))         # how much of the correction is taken
+
+    @classmethod
+    def from_pretrained(cls,
+                        name, # folder that `save_pretrained` wrote, or an id of the Hugging Face Hub
+                        **kwargs, # for `huggingface_hub`: revision=, token=, cache_dir= …
+                        ): # `IllumiNet`, in evaluation mode
+        "A network from its weights"
+        with contextlib.redirect_stdout(io.StringIO()): return super().from_pretrained(name, **kwargs)
 
     def encode(self,
                images, # (b, in_channels, h, w), 0..1
@@ -66,24 +80,35 @@ class IllumiNet(nn.Module):
                lights, # (b*k, 3) unit vectors, the k lights of a scene next to each other
                base=None, # (b*k, out_channels, h, w) in 0..1, if the network corrects a base
                reach=None, # (b*k,) in 0..1: how much of the correction each light takes; None: all
+               hints=None, # (b*k, hints*out_channels, h, w) in 0..1, if the network takes any
+               photos=None, # of a network of photos: their lights (b, 3), which of them make each picture (b*k, n), and where there is none (b*k, n) bool
                ): # (b*k, out_channels, h, w) in 0..1
         "The pictures under `k` lights of each scene"
         if (base is None) == self.config['base']: raise InputError('base: ' + ('missing' if base is None else 'given to a network made with base=False'))
+        if (photos is None) == self.config['photos']: raise InputError('photos: ' + ('missing' if photos is None else 'given to a network made with photos=False'))
+        if photos is not None:
+            own,near,missing = photos
+            pair = self.pairs(lights[:, None].expand(-1, near.shape[1], -1), own[near])
+            features = [g(x, near, pair, missing) for g,x in zip(self.gather, features)]
         *skips, x = features
         if len(lights)%len(x): raise InputError(f"{len(lights)} lights for {len(x)} scenes: give the same number for each")
-        maps = [[]]*len(features) if base is None else [[o] for o in _halves((base*2-1).to(x), len(features))]
+        given = base if hints is None else torch.cat([base, hints], 1)
+        maps = [[]]*len(features) if base is None else [[o] for o in _halves((given*2-1).to(x), len(features))]
         v = self.light(lights)
         x = self.bottleneck(torch.cat([x.repeat_interleave(len(lights)//len(x), 0), expand_light(v.to(x), x.shape[-2:]), *maps[-1]], 1))
         for up,skip,m in zip(self.up, skips[::-1], maps[-2::-1]): x = up(x, skip, v, m)
         res = self.head(x).float()
         if base is None: return torch.sigmoid(res)
-        return torch.sigmoid(logit(base) + self.gain*(res if reach is None else res*reach[:, None, None, None]))
+        base,(res,*shares) = logit(base), res.split([base.shape[1]]+[1]*self.config['hints'], 1)
+        for share,hint in zip(shares, [] if hints is None else hints.split(base.shape[1], 1)): res = res + share*(logit(hint)-base)
+        return torch.sigmoid(base + self.gain*(res if reach is None else res*reach[:, None, None, None]))
 
     def forward(self,
                 images, # (b, in_channels, h, w), 0..1
                 lights, # (b*k, 3), the k lights of a scene next to each other
                 base=None, # (b*k, out_channels, h, w) in 0..1
                 reach=None, # (b*k,) in 0..1
+                **kwargs, # hints=, photos=: see `decode`
                 ): # (b*k, out_channels, h, w) in 0..1
         "`encode` each scene once, `decode` each light"
-        return self.decode(self.encode(images), lights, base, reach)
+        return self.decode(self.encode(images), lights, base, reach, **kwargs)
