@@ -155,7 +155,7 @@ def summary(rows, # from `validate`
         res.append(f"{name}: {each.mean():+.2f} dB (least {each.min():+.2f})" + (f", scaled {o.groupby('capture').scaled_gain.mean().mean():+.2f}" if name == '1' else ''))
     return '; '.join(res)
 
-# %% ../nbs/47_pretrain.ipynb #a1163821
+# %% ../nbs/47_pretrain.ipynb #23e92173
 NETWORK = dict(in_channels=CHANNELS, attention='spatial', hints=2, photos=True)   # the network that is shipped
 
 def pretrain(out, # folder to write
@@ -186,6 +186,7 @@ def pretrain(out, # folder to write
         net.load_state_dict(state['net']); mean.load_state_dict(state['mean']); opt.load_state_dict(state['opt']); step = state['step']
     def keep():
         with atomic_path(out/'state.pt') as tmp: torch.save(dict(settings=settings, net=net.state_dict(), mean=mean.state_dict(), opt=opt.state_dict(), step=step), tmp)
+    out.mkdir(parents=True, exist_ok=True)
     looked = validation_tasks(captures) if captures and step < steps else None
     tasks = DataLoader(EndlessTasks(seed=seed+step, **kwargs), batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)
     rows = []
