@@ -71,12 +71,12 @@ class Relightable:
                     ) -> np.ndarray: # (h, w) float32, 0..1
         "By how much photos that were left out are missed: RMS over photos and colours in each pixel"
         cap = self._kept() if cap is None else cap
+        if min(len(cap), folds) < 2: raise InputError(f"{len(cap)} photos, {folds} folds: leaving one out needs two")
         return np.sqrt(sum(((p-t)**2).mean(-1) for p,t in self._left_out(cap, folds))/len(cap))
 
     def _left_out(self, cap, folds):
         "Pairs of prediction and photo, each left out once"
         folds = min(folds, len(cap))
-        if folds < 2: raise InputError(f"{len(cap)} photo: leaving one out needs two")
         for i in range(folds):
             seen,held = cap.hold_out(folds, i)
             yield from zip(type(self).fit(seen, **self.settings).relight(held.lights), to_float(coded_photos(held)))

@@ -21,6 +21,10 @@ from .bake import *
 # %% ../nbs/18_stream.ipynb #dcc08380
 _FETCH = 16   # rows taken from a photo at a time: larger pieces are mapped and unmapped by the system each time, which halves the speed
 
+def _why(e): # pyvips.Error
+    "What libvips says in its last line"
+    return str(e).strip().splitlines()[-1].strip()
+
 class Strips:
     "The photos of a capture, as strips of rows: `for rows,strip in Strips(path)`; each strip is overwritten by the next"
     def __init__(self,
@@ -45,7 +49,7 @@ class Strips:
             if turned: im = pyvips.Image.new_from_file(str(file), fail_on='error').autorot()
             if im.bands < 3: im = im[0].bandjoin([im[0], im[0]])
             return im[:3] if im.bands > 3 else im
-        except pyvips.Error as e: raise InputError(f"{file}: cannot be read ({str(e).splitlines()[0]}): export it as JPEG, PNG or TIFF") from e
+        except pyvips.Error as e: raise InputError(f"{file}: cannot be read ({_why(e)}): copy it again, or export it as JPEG, PNG or TIFF") from e
 
     @property
     def rows(self):
@@ -67,7 +71,7 @@ class Strips:
                 for j in range(y, y1, _FETCH):
                     m = min(_FETCH, y1-j)
                     strip[i, j-y:j-y+m] = np.frombuffer(regions[i].fetch(0, j, w, m), self.dtype).reshape(m, w, 3)
-            except pyvips.Error as e: raise InputError(f"{self.files[i]}: cannot be read ({str(e).splitlines()[0]}): is it cut off?") from e
+            except pyvips.Error as e: raise InputError(f"{self.files[i]}: cannot be read ({_why(e)}): copy it again") from e
         with ThreadPoolExecutor(self.threads) as pool:
             for y in range(0, h, k):
                 y1 = min(h, y+k)
@@ -230,7 +234,7 @@ def _write_strips(path, # .png, .jpg or .tif
                 for x in strips: f.write(np.ascontiguousarray(x, dtype))
             kind = dict(format='uchar', interpretation='srgb') if dtype == np.uint8 else dict(format='ushort', interpretation='rgb16')
             pyvips.Image.rawload(str(raw), shape[1], shape[0], 3, access='sequential', **kind).write_to_file(str(tmp))
-        except pyvips.Error as e: raise InputError(f"{path}: cannot be written ({str(e).splitlines()[0]}): end it in .png, .jpg or .tif") from e
+        except pyvips.Error as e: raise InputError(f"{path}: cannot be written ({_why(e)}): end it in .png, .jpg or .tif") from e
         finally: raw.unlink(missing_ok=True)
     return Path(path)
 
