@@ -32,6 +32,7 @@ from .pixelnet import *
 from .formats import *
 from .web import *
 from .stream import *
+from .superpose import *
 from .layers import *
 from .model import *
 from .losses import *
@@ -40,7 +41,7 @@ from .data import *
 from .callbacks import *
 
 # %% ../nbs/40_learner.ipynb #f53df6c9
-_rooms = 'lights capture synth metrics viz scenes photometry relightable rbf morph bake pixelnet formats web stream layers model losses inputs data callbacks'.split()
+_rooms = 'lights capture synth metrics viz scenes photometry relightable rbf morph bake pixelnet formats web stream superpose layers model losses inputs data callbacks'.split()
 __all__ = globals().get('__all__', []) + [o for m in _rooms for o in sys.modules[f'illuminet.{m}'].__all__]
 
 # %% ../nbs/40_learner.ipynb #109af027
