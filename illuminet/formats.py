@@ -29,7 +29,7 @@ def _range(planes, # (k, ...)
            ) -> tuple: # (k,), (k,) float64
     "Least and greatest value of each plane"
     lo,hi = (np.array([f(o) for o in planes], np.float64) for f in (np.min, np.max))
-    if not np.isfinite(lo+hi).all(): raise InputError(f"{what}: values that are NaN or infinite: fit it anew")
+    if not np.isfinite(lo+hi).all(): raise InputError(f"{what}: values that are NaN or infinite: copy or export it anew")
     return lo, hi
 
 def _to_bytes(a, # (..., k)

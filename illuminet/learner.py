@@ -108,6 +108,8 @@ class Network(Relightable, method='illuminet'):
             res.append(self.model.decode(features, torch.from_numpy(lights[i]), *((_nchw(base), torch.from_numpy(reach)) if base is not None else ())))
         return torch.cat(res).permute(0, 2, 3, 1).numpy()
 
+    def rows(self, rows): raise InputError("a network looks at the neighbourhood: relight the whole and cut the picture")
+
     def _relight(self, lights):
         if self.config['base'] and not float(self.model.gain): return self.base(lights)[0]
         return self._corrected(lights, lambda i: self.base(lights[i]))

@@ -96,6 +96,7 @@ def _trust(strips, # (x, plain, moved) for rows: each (n, r, w, 3)
 # %% ../nbs/13_morph.ipynb #3c190f76
 class Morph(Relightable, method='morph'):
     "Interpolation between the photos, with shadows that move"
+    keeps = ('photos', 'lights', 'trust')
     @classmethod
     def fit(cls,
             cap, # `Capture`
@@ -123,7 +124,7 @@ class Morph(Relightable, method='morph'):
                 other[:, s] = to_uint8(o) if other.dtype == np.uint8 else o
                 yield x, *_compose(x, o, distance[:, s], loo, edges)
         r = np.eye(n)-loo
-        trust,gain_db = _trust(strips(), ((r@gram(photos))*r).sum(1))
+        trust,gain_db = _trust(strips(), ((r@gram(photos, cap.mask))*r).sum(1))
         return cls(dict(tensors, other=other, distance=distance, trust=trust.astype(np.float16)), gain_db=round(gain_db, 3), **config)
 
     @property

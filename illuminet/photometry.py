@@ -110,6 +110,7 @@ def photometric_stereo(cap, # `Capture`
                        tolerance=.1, # how far from Lambert's law a photo may be, in units of the albedo
                        ) -> Photometry: # zeros and False outside the mask
     "Normals, albedo and what counts, in every pixel"
+    if not cap.images.flags.c_contiguous: cap = Capture(np.ascontiguousarray(cap.images), cap.lights, mask=cap.mask, linear=cap.linear)
     n,h,w,_ = cap.shape
     at,block = _inside(cap), max(1, 25_000//n)
     normals, albedo, valid = np.zeros((h*w,3), np.float32), np.zeros((h*w,3), np.float32), np.zeros((n,h*w), bool)

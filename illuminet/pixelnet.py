@@ -101,6 +101,7 @@ def _check(**values):
 
 class PixelNet(Relightable, method='pixelnet'):
     "Codes and the decoder that reads them (Dulecha et al. 2020); with a teacher its student (Dulecha et al. 2025)"
+    keeps = ('planes', 'low', 'high', 'w1', 'b1', 'w2', 'b2', 'w3', 'b3')
     @classmethod
     def fit(cls,
             cap, # `Capture`
@@ -119,7 +120,7 @@ class PixelNet(Relightable, method='pixelnet'):
         if isinstance(teacher, dict): teacher = cls.fit(cap, device=device, **teacher)
         if not isinstance(teacher, (cls, type(None))): raise InputError(f"teacher: {type(teacher).__name__}: give a relightable of method 'pixelnet', or a dict of settings")
         device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
-        photos = torch.from_numpy(coded_photos(cap)).flatten(1, 2).to(device)
+        photos = torch.from_numpy(np.ascontiguousarray(coded_photos(cap))).flatten(1, 2).to(device)
         pixels = torch.arange(photos.shape[1]) if cap.mask is None else torch.from_numpy(np.flatnonzero(cap.mask))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -135,7 +136,7 @@ class PixelNet(Relightable, method='pixelnet'):
         return torch.from_numpy(dequantise(t['planes'].reshape(len(t['planes']), -1)[:, i], t['low'], t['high']).T)
 
     @property
-    def _weights(self): return [torch.from_numpy(self.tensors[k]) for k in ('w1', 'b1', 'w2', 'b2', 'w3', 'b3')]
+    def _weights(self): return [torch.from_numpy(np.array(self.tensors[k])) for k in self.keeps[3:]]
 
     def _teach(self, cap, device):
         "A function of pixel indices and projected lights: what a student of this network is to match"

@@ -51,6 +51,7 @@ def _inverse(a): # a symmetric matrix
 def _solved(lights, # bytes of (n, 3) float64
             coordinates, kernel, smoothing): # (n, d) and (n+d+1, n)
     "Coordinates and inverse, kept while a light is dragged"
+    if not smoothing >= 0: raise InputError(f"smoothing={smoothing}: give 0 or more")
     u = _coordinates(np.frombuffer(lights).reshape(-1, 3), coordinates)
     return u, _inverse(_system(u, kernel, smoothing))[:, :len(u)]
 
@@ -87,11 +88,12 @@ def rbf_weights_loo(lights, # (n, 3)
 
 # %% ../nbs/12_rbf.ipynb #3bb25746
 def gram(photos, # (n, h, w, 3)
-         values:int=300_000, # of each photo, at most
+         mask=None, # (h, w) bool: pixels that count; None: all
+         pixels:int=100_000, # that are looked at, at most
          ) -> np.ndarray: # (n, n): mean products, of values in 0..1
     "Products between the photos"
-    flat = photos.reshape(len(photos), -1)
-    x = to_float(np.ascontiguousarray(flat[:, ::max(1, flat.shape[1]//values)]))
+    at = np.arange(photos[0].size//3) if mask is None else np.flatnonzero(mask)
+    x = to_float(photos.reshape(len(photos), -1, 3)[:, at[some_pixels(len(at), pixels)]]).reshape(len(photos), -1)
     return x@x.T/x.shape[1]
 
 def choose_rbf(cap, # `Capture`
@@ -104,7 +106,7 @@ def choose_rbf(cap, # `Capture`
                                 ((coordinates, ('stereographic', 'sphere')), (kernel, KERNELS), (smoothing, SMOOTHINGS))))
     tries = [dict(coordinates=c, kernel=k, smoothing=s) for c,k,s in tries]
     if len(cap) < FEW or len(tries) == 1: return tries[0]
-    products = gram(coded_photos(cap))
+    products = gram(coded_photos(cap), cap.mask)
     def loss(kw):
         r = np.eye(len(cap)) - rbf_weights_loo(cap.lights, **kw)
         return np.log(np.maximum(((r@products)*r).sum(1), 1e-7)).mean()
@@ -134,6 +136,7 @@ def reach_of(gap, # (m,) from `rbf_gap`
 # %% ../nbs/12_rbf.ipynb #41e2d677
 class RBF(LinearRelightable, method='rbf'):
     "Interpolation between the photos, over their lights"
+    keeps = ('photos', 'lights')
     @classmethod
     def fit(cls,
             cap, # `Capture`

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np, pyvips, torch
 from .lights import *
 from .capture import *
+from .capture import _says_linear
 from .photometry import *
 from .relightable import *
 from .rbf import *
@@ -26,7 +27,7 @@ def _why(e): # pyvips.Error
     return str(e).strip().splitlines()[-1].strip()
 
 class Strips:
-    "The photos of a capture, as strips of rows: `for rows,strip in Strips(path)`; each strip is overwritten by the next"
+    "The photos of a capture, display-coded, as strips of rows: `for rows,strip in Strips(path)`; each strip is overwritten by the next"
     def __init__(self,
                  path, # folder with photos and a `.lp` file, or that file
                  values:int=1<<26, # of a strip, at most
@@ -40,6 +41,8 @@ class Strips:
         (h,w,depth), = sizes
         if depth not in ('uchar', 'ushort'): raise InputError(f"{path}: pixels of type {depth}: export with 8 or 16 bits a channel")
         self.shape,self.dtype = (len(self.files), h, w, 3), np.dtype(np.uint8 if depth == 'uchar' else np.uint16)
+        top = np.iinfo(self.dtype).max
+        self.code = (linear_to_srgb(np.arange(top+1)/top)*top).round().astype(self.dtype) if _says_linear(self.files[0]) else None
 
     def _open(self, file):
         "A photo, upright, in three channels, to be read from top to bottom"
@@ -47,6 +50,7 @@ class Strips:
             im = pyvips.Image.new_from_file(str(file), access='sequential', fail_on='error')
             turned = im.get('orientation') > 1 if im.get_typeof('orientation') else False
             if turned: im = pyvips.Image.new_from_file(str(file), fail_on='error').autorot()
+            if im.interpretation == 'cmyk': im = im.colourspace('srgb')
             if im.bands < 3: im = im[0].bandjoin([im[0], im[0]])
             return im[:3] if im.bands > 3 else im
         except pyvips.Error as e: raise InputError(f"{file}: cannot be read ({_why(e)}): copy it again, or export it as JPEG, PNG or TIFF") from e
@@ -76,7 +80,7 @@ class Strips:
             for y in range(0, h, k):
                 y1 = min(h, y+k)
                 list(pool.map(lambda i: read(i, y, y1), range(n)))
-                yield slice(y, y1), strip[:, :y1-y]
+                yield slice(y, y1), strip[:, :y1-y] if self.code is None else self.code[strip[:, :y1-y]]
 
 # %% ../nbs/18_stream.ipynb #76197a12
 _CODES = {np.dtype(np.float32): 'F32', np.dtype(np.float16): 'F16', np.dtype(np.uint8): 'U8'}
@@ -119,18 +123,26 @@ class TensorWriter:
         self.file.close()
         if self.last and not any(error): self.last.result()
 
+def _is_relightable(folder):
+    "Is a folder empty, or does it hold what `Relightable.save` writes and nothing else?"
+    names = {o.name for o in folder.iterdir()} if folder.is_dir() else {folder.name}
+    try: return not names or (names <= {'model.safetensors', 'config.json'} and {'format', 'method'} <= {*json.loads((folder/'config.json').read_text())})
+    except (OSError, ValueError, TypeError): return False
+
 @contextmanager
 def _unfinished(out, # the folder to write
                 ): # a folder beside it
     "A folder that takes its name when all is written; what an earlier, killed run left is removed"
     out = Path(out)
-    if out.exists() and not (out/'config.json').exists() and (out.is_file() or any(out.iterdir())):
-        raise InputError(f"{out}: is there and holds no relightable: choose another folder")
-    tmp = out.parent/f'.{out.name}-unfinished'
+    if out.exists() and not _is_relightable(out): raise InputError(f"{out}: is there and holds something else than a relightable: choose another folder")
+    tmp,old = out.parent/f'.{out.name}-unfinished', out.parent/f'.{out.name}-old'
     try:
-        shutil.rmtree(tmp, ignore_errors=True); tmp.mkdir(parents=True)
+        for o in (tmp, old): shutil.rmtree(o, ignore_errors=True)
+        tmp.mkdir(parents=True)
         yield tmp
-        shutil.rmtree(out, ignore_errors=True); os.replace(tmp, out)
+        if out.exists(): os.replace(out, old)
+        os.replace(tmp, out)
+        shutil.rmtree(old, ignore_errors=True)
     except OSError as e: raise InputError(f"{out}: cannot be written ({e.strerror or e}): choose a folder with room that you may write to") from e
     finally: shutil.rmtree(tmp, ignore_errors=True)
 
@@ -154,7 +166,10 @@ def fit_large(path, # folder with photos and a `.lp` file, or that file
     "Fit to a capture that does not fit into memory"
     if method not in ('ptm', 'hsh', 'rbf'): raise InputError(f"method={method!r}: choose ptm, hsh or rbf; the others need a capture in memory")
     if kwargs.get('form', 'rgb') != 'rgb': raise InputError(f"form={kwargs['form']!r}: only rgb is fitted in strips")
+    known = dict(ptm=('form',), hsh=('terms',), rbf=('coordinates', 'kernel', 'smoothing'))[method]
+    if unknown := [k for k in kwargs if k not in known]: raise InputError(f"{unknown[0]}: {method} has no such setting: choose among {', '.join(known)}")
     strips = Strips(path)
+    if method == 'rbf': rbf_weights(strips.lights[:1], strips.lights[:1], **{k: v for k,v in kwargs.items() if v is not None})      # wrong settings are told now
     with _unfinished(out) as tmp, one_blas_thread(): (_stream_baked if method == 'rbf' else _stream_basis)(strips, tmp, method, planes, **kwargs)
     return Relightable.load(out, lazy=True)
 
@@ -233,7 +248,8 @@ def _write_strips(path, # .png, .jpg or .tif
             with open(raw, 'wb') as f:
                 for x in strips: f.write(np.ascontiguousarray(x, dtype))
             kind = dict(format='uchar', interpretation='srgb') if dtype == np.uint8 else dict(format='ushort', interpretation='rgb16')
-            pyvips.Image.rawload(str(raw), shape[1], shape[0], 3, access='sequential', **kind).write_to_file(str(tmp))
+            how = dict(Q=95, subsample_mode='off') if tmp.suffix.lower() in ('.jpg', '.jpeg') else {}
+            pyvips.Image.rawload(str(raw), shape[1], shape[0], 3, access='sequential', **kind).write_to_file(str(tmp), **how)
         except pyvips.Error as e: raise InputError(f"{path}: cannot be written ({_why(e)}): end it in .png, .jpg or .tif") from e
         finally: raw.unlink(missing_ok=True)
     return Path(path)
@@ -244,12 +260,14 @@ def relight_large(r, # `Relightable`, loaded with `lazy=True`
                   rows:int=256, # at a time
                   ): # the path
     "Write the picture under a light, without holding it"
+    if np.shape(light) != (3,): raise InputError(f"light: shape {np.shape(light)}: give one direction, (3,)")
     return _write_strips(path, r.shape, (to_uint8(r.rows(slice(y, y+rows)).relight(light)) for y in range(0, r.shape[0], rows)))
 
 def normals_large(path, # folder with photos and a `.lp` file, or that file
                   out, # .png or .tif, 16 bits: (n+1)/2
                   ): # the path
-    "Write the normals of a capture that does not fit into memory"
+    "Write the normals of a capture that does not fit into memory; a mask is left aside"
+    if Path(out).suffix.lower() not in ('.png', '.tif', '.tiff'): raise InputError(f"{out}: end it in .png or .tif, which hold 16 bits")
     strips = Strips(path, values=1<<23)
     def solved():
         for _,x in strips:

@@ -76,7 +76,7 @@ class Bilinear(Baked, method='bilinear'):
     @property
     def side(self): return math.isqrt(len(self.tensors['basis']))
     @property
-    def settings(self): return self.config
+    def settings(self): return super().settings if 'of' in self.config else {}          # a bundle does not tell what it was made from
     def basis(self, lights): return np.tensordot(_bilinear(lights, self.side).astype(np.float32), self.tensors['basis'], 1)
     def gridded(self): return self
 
@@ -88,13 +88,13 @@ def gridded(self:Baked,
     t = self.tensors; k = len(t['planes'])
     if 'index' in t: raise InputError("groups of pixels, but a bundle has one table: bake it with clusters=1")
     if k % 3: raise InputError(f"{k} planes, but a bundle packs three in a picture: bake {k+3-k%3}")
-    return Bilinear({**t, 'basis': self.basis(octahedral_lights(side)), 'lights': octahedral_lights(side)})
+    return Bilinear({**t, 'basis': self.basis(octahedral_lights(side)), 'lights': octahedral_lights(side)}, **self.config)
 
 # %% ../nbs/17_web.ipynb #aff219c5
 @patch
 def _web(self:Baked):
     k = len(self.tensors['planes'])+('index' in self.tensors)
-    if 'index' in self.tensors or k % 3: return bake(self, k+-k%3, 1, self.tensors['lights'])._web()      # one basis for all pixels
+    if 'index' in self.tensors or k % 3: return one_table(self, k+-k%3)._web()
     b = self.gridded(); t = b.tensors
     low,high = (t[o][0].astype(float) for o in ('low', 'high'))
     scale = np.where(high > low, high-low, 1)
