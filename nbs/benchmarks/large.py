@@ -77,7 +77,7 @@ def main():
                     rows.append(dict(megapixels=mp, repeat=i, **json.loads(subprocess.check_output(list(map(str, cmd))))))
                     print(rows[-1], flush=True)
         if not (root/'1').exists(): make(root/'1', 1); fit_large(root/'1', root/'1-out/rbf')
-        ms = bandwidth(Relightable.load(root/'1-out/rbf'))
+        ms = sorted((bandwidth(Relightable.load(root/'1-out/rbf')) for _ in range(3)), key=lambda o: o['relight'])[1]
     about = dict(photos=48, cores=os.cpu_count(), processor=platform.machine(), python=platform.python_version(), numpy=np.__version__)
     Path(a.out).write_text(json.dumps(dict(about=about, rows=rows, relight_1mp_ms=ms), indent=1))
     print(ms)
