@@ -220,7 +220,9 @@ def write_png(path, # where to
               linear=False, # note in the file that values are linear
               ): # the path
     "Write a PNG with 8 or 16 bits"
+    if Path(path).suffix.lower() != '.png': raise InputError(f"{path}: end it in .png")
     a = np.asarray(image)
+    if a.ndim not in (2, 3) or a.ndim == 3 and a.shape[2] != 3: raise InputError(f"image: shape {a.shape}: give one picture, (h, w) or (h, w, 3)")
     if a.dtype == bool: a = a.astype(np.uint8)*255
     if a.dtype.kind == 'f': a = np.clip((a*65535).round(), 0, 65535).astype(np.uint16)
     _check_type(a)

@@ -8,7 +8,7 @@ __all__ = ['FORMAT', 'map_tensors', 'Relightable', 'mix', 'coded_photos', 'loo_w
            'evaluate']
 
 # %% ../nbs/11_relightable.ipynb #2378d878
-import functools, json, os, time
+import functools, inspect, json, os, time, warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import numpy as np, pandas as pd
@@ -117,6 +117,7 @@ class Relightable:
         "Write `model.safetensors` and `config.json`"
         path = Path(path)
         if path.is_file(): raise InputError(f"{path}: is a file: give a folder")
+        if path.is_dir() and any(path.glob('*.lp')): raise InputError(f"{path}: holds a capture: choose another folder")
         with atomic_path(path/'config.json') as config, atomic_path(path/'model.safetensors') as model:       # both are there before either takes its name
             model.write_bytes(save({k: np.ascontiguousarray(v) for k,v in self.tensors.items()}))
             config.write_text(json.dumps(dict(format=FORMAT, method=self.method, **self.config), indent=1))
@@ -140,7 +141,7 @@ class Relightable:
         return kind(tensors, **config)
 
     def __repr__(self):
-        return f"{type(self).__name__}({', '.join(f'{k}={v}' for k,v in self.config.items() if not isinstance(v, dict))}, {self.nbytes/1e6:.1f} MB)"
+        return f"{type(self).__name__}({', '.join([*(f'{k}={v}' for k,v in self.config.items() if not isinstance(v, dict)), f'{self.nbytes/1e6:.1f} MB'])})"
 
 # %% ../nbs/11_relightable.ipynb #105db9d8
 def mix(weights, # (m, k)
@@ -216,6 +217,7 @@ class _Basis(LinearRelightable):
             ):
         "Least squares over the photos"
         r = cls({}, **config)
+        if len(cap) < (k := r._basis(cap.lights).shape[1]): warnings.warn(f"{len(cap)} photos for {k} terms: between their lights the pictures mean little; use method 'rbf'", UserWarning, stacklevel=4)
         r.tensors['coefficients'] = mix(np.linalg.pinv(r._basis(cap.lights)), coded_photos(cap))
         return r
 
@@ -299,13 +301,17 @@ def dequantise(planes, # (..., p) uint8
     return planes*((high-low)/255).astype(np.float32)[..., None] + low[..., None]
 
 # %% ../nbs/11_relightable.ipynb #539b8152
-def fit(cap, # `Capture`
+def fit(cap, # `Capture`, or a path to one
         method:str='illuminet', # a key of `Relightable.methods`; 'illuminet' and 'unet' come with `illuminet.learner`
         **kwargs, # for the method
         ) -> Relightable:
     "Fit a relightable to a capture"
     if method not in Relightable.methods: raise InputError(f"method={method!r}: choose one of {', '.join(Relightable.methods)}")
-    return Relightable.methods[method].fit(cap, **kwargs)
+    make = Relightable.methods[method].fit
+    known = inspect.signature(make).parameters
+    if all(p.kind != p.VAR_KEYWORD for p in known.values()) and (unknown := [k for k in kwargs if k not in known]):
+        raise InputError(f"{unknown[0]}: {method} has no such setting: choose among {', '.join([*known][1:]) or 'none'}")
+    return make(Capture.load(cap) if isinstance(cap, (str, Path)) else cap, **kwargs)
 
 # %% ../nbs/11_relightable.ipynb #529dd36d
 def evaluate(cap, # `Capture`, a path to one (its `test/` folder is what is held out), or a pair (seen, held)

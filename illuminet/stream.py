@@ -197,11 +197,11 @@ def _stream_baked(strips, out, method, planes, **config):
     "Interpolation between the photos, baked with each strip as a group of its own"
     n,h,w,_ = strips.shape
     if planes < 2: raise InputError(f"planes={planes}: give at least 2")
-    strips.values = max(strips.values, (h//256+_FETCH)*n*w*3)                             # at most 256 groups: one byte names them
+    strips.values = max(min(strips.values, h//16*n*w*3), (h//256+_FETCH)*n*w*3)             # 16 to 256 groups, where there are rows enough: one byte names them
     count = -(-h//strips.rows)
     k,top,fine = min(planes-(count > 1), 3*n), np.float32(np.iinfo(strips.dtype).max), np.float32(32767/np.sqrt(3*n))   # what a component may hold, as 16 bits
     shapes = dict(planes=(np.uint8, (k, h, w)), lights=(np.float32, (n, 3)), basis=(np.float16, (count, n, k+1, 3)), low=(np.float32, (count, k)), high=(np.float32, (count, k)))
-    tables,seen = [], []
+    tables,seen,missed = [], [], []
     with TensorWriter(out/'model.safetensors', shapes | (dict(index=(np.uint8, (1, h, w))) if count > 1 else {})) as t:
         for g,(rows,x) in enumerate(strips):
             x = x.reshape(n, -1, 3)
@@ -212,13 +212,16 @@ def _stream_baked(strips, out, method, planes, **config):
             low,high = (f(y, 1).astype(np.float32)[:, None] for f in (np.min, np.max))
             scale = 255/np.maximum(high-low, 1)
             y = _blocks(lambda z: (z-low)*scale+np.float32(.5), y, np.empty(y.shape, np.uint8))
+            c = np.tensordot(some-mean, v, ((1, 2), (1, 2)))
+            missed.append(((some-mean)**2).sum()/len(some) - (c**2).sum()/len(some) + ((1/scale/fine)**2).sum()/12)        # of a pixel: what is cut off, and rounding
             t.write('planes', y.reshape(k, -1, w), rows)
             if count > 1: t.write('index', np.full((1, rows.stop-rows.start, w), g, np.uint8), rows)
             tables.append((np.concatenate([mean[None], v]).swapaxes(0, 1), low[:, 0]/fine, np.maximum(high, low+1)[:, 0]/fine))
         for name,values in zip(('basis', 'low', 'high'), zip(*tables)): t.write(name, values)
         t.write('lights', strips.lights)
     config = choose_rbf(Capture(np.moveaxis(np.concatenate(seen), 1, 0)[:, None], strips.lights), **(dict(coordinates=None, kernel=None) | config))
-    _write_config(out, Baked({}, planes=planes, clusters=count, of='rbf', settings=config, interpolation=config, halves=0))
+    _write_config(out, Baked({}, planes=planes, clusters=count, of='rbf', settings=config, interpolation=config, halves=0,
+                             report=dict(psnr=round(float(-10*np.log10(max(np.mean(missed)/(3*n), 1e-10))), 2))))
 
 def _runs(p, n, length=32):
     "Some n of p pixels, spread in short runs: memory gives neighbours at once"
@@ -254,12 +257,13 @@ def _write_strips(path, # .png, .jpg or .tif
         finally: raw.unlink(missing_ok=True)
     return Path(path)
 
-def relight_large(r, # `Relightable`, loaded with `lazy=True`
+def relight_large(r, # `Relightable`, loaded with `lazy=True`, or the folder that `fit_large` wrote
                   light, # (3,)
                   path, # .png, .jpg or .tif
                   rows:int=256, # at a time
                   ): # the path
     "Write the picture under a light, without holding it"
+    if isinstance(r, (str, Path)): r = Relightable.load(r, lazy=True)
     if np.shape(light) != (3,): raise InputError(f"light: shape {np.shape(light)}: give one direction, (3,)")
     return _write_strips(path, r.shape, (to_uint8(r.rows(slice(y, y+rows)).relight(light)) for y in range(0, r.shape[0], rows)))
 

@@ -41,14 +41,14 @@ def _coefficients(kind:str, # 'ptm' or 'hsh'
     return dict(type=kind, colorspace='rgb', nplanes=3*len(order), materials=[material]), planes()
 
 @patch
-def _web(self:PTM):
+def _web(self:PTM, planes=18):
     t = self.tensors
     if 'luminance' in t: get = lambda k,s: np.asarray(t['luminance'][k, s], np.float32)[..., None]*t['colour'][s]
     else: get = lambda k,s: t['coefficients'][k, s]
     return _coefficients('ptm', get, _PTM_ORDER, *t['luminance' if 'luminance' in t else 'coefficients'].shape[1:3])
 
 @patch
-def _web(self:HSH):
+def _web(self:HSH, planes=18):
     co = self.tensors['coefficients']
     if len(co) == 16: raise InputError("16 terms: bundles have 4 or 9: fit with terms=9, or bake it")
     return _coefficients('hsh', lambda k,s: co[k, s], range(len(co)), *co.shape[1:3])
@@ -92,9 +92,10 @@ def gridded(self:Baked,
 
 # %% ../nbs/17_web.ipynb #aff219c5
 @patch
-def _web(self:Baked):
+def _web(self:Baked, planes=18):
     k = len(self.tensors['planes'])+('index' in self.tensors)
-    if 'index' in self.tensors or k % 3: return one_table(self, k+-k%3)._web()
+    if 'index' in self.tensors: return one_table(self, planes)._web()
+    if k % 3: return one_table(self, k+-k%3)._web()
     b = self.gridded(); t = b.tensors
     low,high = (t[o][0].astype(float) for o in ('low', 'high'))
     scale = np.where(high > low, high-low, 1)
@@ -111,7 +112,7 @@ def _padded(a, *shape): # an array, its new shape
     return np.pad(a, [(0, n-o) for n,o in zip(shape, a.shape)]).round(6).astype(float).ravel().tolist()
 
 @patch
-def _web(self:PixelNet):
+def _web(self:PixelNet, planes=18):
     t = self.tensors; k = len(t['planes']); n = -(-len(t['b1'])//4)*4
     if k != 9: raise InputError(f"{k} planes, but the viewer's network takes 9: fit with planes=9, or bake it")
     info = dict(type='neural', colorspace='rgb', planes=9, samples=n, min=t['low'].tolist(), max=t['high'].tolist(),
@@ -120,7 +121,7 @@ def _web(self:PixelNet):
     return info, (np.stack(t['planes'][i:i+3], -1) for i in (0, 3, 6))
 
 @patch
-def _web(self:Relightable): return bake(self, planes=9, clusters=1)._web()
+def _web(self:Relightable, planes=18): return bake(self, planes, clusters=1)._web()
 
 # %% ../nbs/17_web.ipynb #b1e5847b
 def _write_plane(path, # without suffix
@@ -160,15 +161,17 @@ def to_web(self:Relightable,
            layout:str='image', # or 'deepzoom', for pictures larger than a screen
            quality:int=100, # of the JPEGs, 1..100
            page:bool=False, # also write `index.html`, which shows it
+           planes:int=18, # of 8 bits, for what the web has no type for: a bundle has one table for all pixels, and with nine colours suffer
            ) -> Path: # the folder
-    "Write a bundle for OpenLIME; what it has no type for is baked into nine planes"
+    "Write a bundle for OpenLIME; what it has no type for is baked"
     folder = Path(folder)
     if layout not in ('image', 'deepzoom'): raise InputError(f"layout={layout!r}: choose image or deepzoom")
     if quality not in range(1, 101): raise InputError(f"quality={quality!r}: choose 1 to 100")
     other = [o.name for o in (folder.iterdir() if folder.is_dir() else []) if not _ours.fullmatch(o.name)]
     if folder.is_file(): raise InputError(f"{folder}: is a file: give a folder")
     if other: raise InputError(f"{folder}: holds {other[0]}, which would be lost: choose another folder")
-    info,planes = self._web()
+    if planes < 3 or planes % 3: raise InputError(f"planes={planes}: three go into each picture: give a multiple of 3")
+    info,planes = self._web(planes)
     neural = info['type'] == 'neural'
     with atomic_path(folder) as tmp:
         tmp.mkdir()
