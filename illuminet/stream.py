@@ -205,7 +205,7 @@ def _stream_baked(strips, out, method, planes, **config):
     with TensorWriter(out/'model.safetensors', shapes | (dict(index=(np.uint8, (1, h, w))) if count > 1 else {})) as t:
         for g,(rows,x) in enumerate(strips):
             x = x.reshape(n, -1, 3)
-            some = np.moveaxis(x[:, _runs(x.shape[1], max(3000, 12_000//count))], 0, 1)/top
+            some = np.moveaxis(x[:, _runs(x.shape[1], int(np.clip(x.shape[1]//40, 1000, 3000)))], 0, 1)/top
             seen.append(some[::max(1, h*w*len(some)//(x.shape[1]*12_000))])                 # its share of 12,000
             mean,v = _principal(some, k)
             y = _blocks(_projection(v*fine, mean, top), x, np.empty((k, x.shape[1]), np.int16))
