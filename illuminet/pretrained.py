@@ -38,7 +38,7 @@ def _ramp(spans, i): # -> (length,) float32, sums to 1 over all spans
     if i+1 < len(spans): o = s.stop-spans[i+1].start; w[-o:] = 1-(np.arange(o)+.5)/o
     return w
 
-# %% ../nbs/36_pretrained.ipynb #b83bae6f
+# %% ../nbs/36_pretrained.ipynb #644c5cde
 def _blend(base, pred, gain): return base + gain*(pred-base)
 
 class Pretrained(Relightable, method='pretrained'):
@@ -53,9 +53,10 @@ class Pretrained(Relightable, method='pretrained'):
         r = cls(dict(photos=coded_photos(cap), lights=cap.lights), net=None if net is None or isinstance(net, IllumiNet) else str(net), gain=1. if gain is None else gain)
         if isinstance(net, IllumiNet): r._net = net.eval()
         if len(cap) > 2:
-            normals,albedo,_ = photometric_stereo(cap)
+            known = known_photometry(r.tensors['photos'], cap.lights)
             base = fit(cap, 'morph' if len(cap) >= FEW else 'rbf')
-            r.tensors |= dict(normals=normals.astype(np.float16), albedo=albedo.astype(np.float16)) | {f'base.{k}': v for k,v in base.tensors.items() if k not in r.tensors}
+            if known: r.tensors |= dict(zip(('normals', 'albedo'), (o.astype(np.float16) for o in known)))
+            r.tensors |= {f'base.{k}': v for k,v in base.tensors.items() if k not in r.tensors}
             r.config |= dict(base=base.method, base_config=base.config)
             if gain is None: r.config['gain'] = r._choose_gain()
         return r
