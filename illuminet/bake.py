@@ -243,4 +243,4 @@ def one_table(b, # `Baked`
     res = np.empty((len(v), h*w), np.uint8)
     for i in parts: res[:, i] = np.rint((turned(i)-low)*(255/np.where(high > low, high-low, 1))).T
     basis = np.concatenate([mean[None], v]).reshape(1, -1, n, 3).swapaxes(1, 2).astype(np.float16)
-    return Baked(dict(planes=res.reshape(-1, h, w), low=low[None], high=high[None], basis=basis, lights=t['lights']), **b.config | dict(planes=planes, clusters=1, halves=0))
+    return Baked(dict(planes=res.reshape(-1, h, w), low=low[None], high=high[None], basis=basis, lights=t['lights']), **{k: v for k,v in b.config.items() if k != 'report'} | dict(planes=len(v), clusters=1, halves=0))

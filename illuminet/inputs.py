@@ -12,6 +12,7 @@ import numpy as np, torch
 from .lights import *
 from .capture import *
 from .photometry import *
+from .photometry import _spanning
 from .relightable import *
 from .rbf import *
 
@@ -59,8 +60,8 @@ def known_photometry(photos, # (n, h, w, 3) uint8 or float in 0..1, display-code
                      lights, # (n, 3)
                      ): # normals and albedo, each (h, w, 3); None for fewer than three photos, or lights in one plane
     "Normals and albedo, where the lights tell them"
-    v = np.asarray(lights, np.float64)
-    if len(v) < 3 or np.linalg.svd(v)[1][2] < .02*np.linalg.svd(v)[1][0]: return None
+    try: _spanning(lights)
+    except InputError: return None
     return photometric_stereo(Capture(photos, lights))[:2]
 
 def network_inputs(photos, # (n, h, w, 3) uint8 or float in 0..1, display-coded

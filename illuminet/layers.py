@@ -87,6 +87,8 @@ class ConvBlock(nn.Sequential):
         super().__init__(conv_layer(ni, nf, norm), conv_layer(nf, nf, norm), _pick(ATTENTIONS, attention, 'attention')(nf))
 
 # %% ../nbs/20_layers.ipynb #49bc3212
+def _mlp(ni, nf): return nn.Sequential(nn.Linear(ni, nf), nn.ReLU(), nn.Linear(nf, nf), nn.ReLU())
+
 class LightEncoder(nn.Module):
     "A direction of light as a vector: (b, 3) -> (b, nf)"
     def __init__(self,
@@ -95,7 +97,7 @@ class LightEncoder(nn.Module):
                  ):
         super().__init__()
         self.encoding = encoding
-        self.mlp = nn.Sequential(nn.Linear(encoding_size(encoding), nf), nn.ReLU(), nn.Linear(nf, nf), nn.ReLU())
+        self.mlp = _mlp(encoding_size(encoding), nf)
 
     def forward(self, lights): return self.mlp(encode_lights(lights, self.encoding))
 
@@ -141,7 +143,7 @@ class PairEncoder(nn.Module):
                  ):
         super().__init__()
         self.encoding = encoding
-        self.mlp = nn.Sequential(nn.Linear(2*encoding_size(encoding)+5, nf), nn.ReLU(), nn.Linear(nf, nf), nn.ReLU())
+        self.mlp = _mlp(2*encoding_size(encoding)+5, nf)
 
     def forward(self,
                 lights, # (..., 3) asked for

@@ -67,6 +67,7 @@ def relight_learner(dls, # `RelightDataLoaders`
 # %% ../nbs/40_learner.ipynb #54850b9a
 class Network(Relightable, method='illuminet'):
     "A trained `IllumiNet` with the photos its base is made from"
+    pixelwise = False
     @classmethod
     def from_learner(cls, learn, # a `Learner` on `RelightDataLoaders`
                      ):
@@ -107,8 +108,6 @@ class Network(Relightable, method='illuminet'):
             base,reach = based(i) or (None, None)
             res.append(self.model.decode(features, torch.from_numpy(lights[i]), *((_nchw(base), torch.from_numpy(reach)) if base is not None else ())))
         return torch.cat(res).permute(0, 2, 3, 1).numpy()
-
-    def rows(self, rows): raise InputError("a network looks at the neighbourhood: relight the whole and cut the picture")
 
     def _relight(self, lights):
         if self.config['base'] and not float(self.model.gain): return self.base(lights)[0]

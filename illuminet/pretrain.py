@@ -22,7 +22,7 @@ from .morph import *
 from .inputs import *
 from .model import *
 from .losses import *
-from .data import turn_flip, TensorLight
+from .data import turn_flip
 from .benchmark import captures_in
 
 # %% ../nbs/47_pretrain.ipynb #f814df54

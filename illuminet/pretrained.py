@@ -13,7 +13,6 @@ from PIL import Image
 from .lights import *
 from .capture import *
 from .metrics import psnr
-from .photometry import *
 from .relightable import *
 from .rbf import *
 from .morph import *
@@ -43,10 +42,11 @@ def _blend(base, pred, gain): return base + gain*(pred-base)
 
 class Pretrained(Relightable, method='pretrained'):
     "The network that has been trained already, with the photos of a capture"
+    pixelwise = False
     @classmethod
     def fit(cls,
             cap, # `Capture`; one photo's light is not used
-            net=None, # `IllumiNet` made with photos=True, or a folder or id for `from_pretrained`; None: the one that is shipped
+            net=None, # `IllumiNet` made with photos=True, or a folder or id for `from_pretrained`; None: the shipped one, once there is one
             gain=None, # share of the correction, 0..1; None: chosen by leaving photos out, all with fewer than three
             ):
         "Base, normals and albedo, and how far the network is to be followed"
@@ -124,9 +124,10 @@ def run_network(net, # `IllumiNet` made with photos=True
     return pred.float().permute(0, 2, 3, 1).cpu().numpy()
 
 @functools.lru_cache(2)
-def load_network(name=None, # folder or id of the Hugging Face Hub; None: what is shipped
+def load_network(name=None, # folder or id of the Hugging Face Hub; None: what is shipped, once it is
                  ) -> IllumiNet: # in evaluation mode, on the GPU if there is one
     "A network for any number of photos, loaded once"
+    if name is None: raise InputError("net: this version ships no weights yet: make them with `python -m illuminet.pretrain FOLDER`, and give net=FOLDER")
     net = IllumiNet.from_pretrained(name)
     if not net.config['photos']: raise InputError(f"{name}: a network for one capture: give one that was made with photos=True")
     return net.eval().to('cuda' if torch.cuda.is_available() else 'cpu', memory_format=torch.channels_last)
@@ -142,7 +143,7 @@ def relight(images, # a photo (path, PIL picture, array (h, w, 3)), or several o
             light, # (3,) or (m, 3) directions asked for
             lights=None, # (n, 3) of the photos; one photo's may stay unknown
             *,
-            net=None, # `IllumiNet` made with photos=True, or a folder or id for `from_pretrained`; None: the one that is shipped
+            net=None, # `IllumiNet` made with photos=True, or a folder or id for `from_pretrained`; None: the shipped one, once there is one
             ) -> np.ndarray: # (h, w, 3) or (m, h, w, 3), float32 in 0..1, display-coded
     "The scene as lit from there"
     one = isinstance(images, (str, Path, Image.Image)) or (not isinstance(images, (list, tuple)) and np.ndim(images) < 4)

@@ -50,6 +50,7 @@ class Relightable:
     "What gives a picture for a light; subclasses name their `method` and define `fit` and `_relight`"
     methods = {}
     keeps = ()      # tensors without which it is nothing
+    pixelwise = True # whether a pixel is made from its own values alone
     clips = False   # whether `_relight` itself keeps to 0..1
     def __init_subclass__(cls, method=None, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -93,6 +94,7 @@ class Relightable:
              rows, # slice of rows, from the top
              ): # the relightable of these rows alone
         "A strip of it; mapped tensors stay mapped"
+        if not self.pixelwise: raise InputError(f"{self.method}: looks at the neighbourhood: relight the whole and cut the picture")
         def cut(k, a): return a[(slice(None),)*(_ROWS[k]%a.ndim)+(rows,)] if k in _ROWS else a
         return type(self)({k: cut(k, v) for k,v in self.tensors.items()}, **self.config)
 

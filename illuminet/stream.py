@@ -137,6 +137,7 @@ def _unfinished(out, # the folder to write
     if out.exists() and not _is_relightable(out): raise InputError(f"{out}: is there and holds something else than a relightable: choose another folder")
     tmp,old = out.parent/f'.{out.name}-unfinished', out.parent/f'.{out.name}-old'
     try:
+        if old.exists() and not out.exists(): os.replace(old, out)                 # killed between the two renames below
         for o in (tmp, old): shutil.rmtree(o, ignore_errors=True)
         tmp.mkdir(parents=True)
         yield tmp

@@ -88,13 +88,13 @@ def gridded(self:Baked,
     t = self.tensors; k = len(t['planes'])
     if 'index' in t: raise InputError("groups of pixels, but a bundle has one table: bake it with clusters=1")
     if k % 3: raise InputError(f"{k} planes, but a bundle packs three in a picture: bake {k+3-k%3}")
-    return Bilinear({**t, 'basis': self.basis(octahedral_lights(side)), 'lights': octahedral_lights(side)}, **self.config)
+    return Bilinear({**t, 'basis': self.basis(octahedral_lights(side)), 'lights': octahedral_lights(side)}, **{k: v for k,v in self.config.items() if k != 'report'})
 
 # %% ../nbs/17_web.ipynb #aff219c5
 @patch
 def _web(self:Baked, planes=18):
-    k = len(self.tensors['planes'])+('index' in self.tensors)
     if 'index' in self.tensors: return one_table(self, planes)._web()
+    k = len(self.tensors['planes'])
     if k % 3: return one_table(self, k+-k%3)._web()
     b = self.gridded(); t = b.tensors
     low,high = (t[o][0].astype(float) for o in ('low', 'high'))
@@ -171,11 +171,11 @@ def to_web(self:Relightable,
     if folder.is_file(): raise InputError(f"{folder}: is a file: give a folder")
     if other: raise InputError(f"{folder}: holds {other[0]}, which would be lost: choose another folder")
     if planes < 3 or planes % 3: raise InputError(f"planes={planes}: three go into each picture: give a multiple of 3")
-    info,planes = self._web(planes)
+    info,pictures = self._web(planes)
     neural = info['type'] == 'neural'
     with atomic_path(folder) as tmp:
         tmp.mkdir()
-        for j,a in enumerate(planes, neural):                                  # neural planes count from 1
+        for j,a in enumerate(pictures, neural):                                  # neural planes count from 1
             if layout == 'image' and max(a.shape) > 65500:
                 raise InputError(f"{folder}: more than 65500 pixels on a side: pass layout='deepzoom'")
             _write_plane(tmp/f'plane_{j}', a, layout, quality)
