@@ -22,20 +22,22 @@ def _pick(g, options): return options[int(torch.randint(len(options), (1,), gene
 def random_material(g, # torch.Generator
                     ): # a key of `MATERIALS`, or a `Material`
     "Paint, stone, skin or metal of any colour and gloss"
-    if _chance(g, .3): return _pick(g, list(MATERIALS))
-    n,metal,bright,spread = int(torch.randint(1, 7, (1,), generator=g)), float(_chance(g, .25)), _log(g, .05, .9), .6*_log(g, .03, 1.)
-    palette = bright*(.6+.4*torch.rand(1, 3, generator=g))*torch.exp(spread*(torch.randn(n, 3, generator=g)+torch.randn(n, 1, generator=g)))
+    if _chance(g, .25): return _pick(g, list(MATERIALS))
+    plain,metal = _chance(g, .4), float(_chance(g, .2))
+    n,tint = 1 if plain else int(torch.randint(2, 8, (1,), generator=g)), _log(g, .05, .9)*(1-_log(g, .03, .6)*torch.rand(1, 3, generator=g))
+    palette = tint*torch.exp(_log(g, .05, .8)*torch.randn(n, 1, generator=g) + _log(g, .01, .5)*torch.randn(n, 3, generator=g))
     return Material(tuple(map(tuple, palette.clamp(.01, .95).tolist())), roughness=_uniform(g, .2, 1), metallic=metal,
-                    patina=tuple((.2*torch.rand(3, generator=g)).tolist()), cover=_uniform(g, 0, .4), patch=_log(g, .015, .2))
+                    patina=tuple((.2*torch.rand(3, generator=g)).tolist()), cover=0. if plain or _chance(g, .4) else _uniform(g, 0, .4), patch=_log(g, .015, .2))
 
 def random_surface(g, # torch.Generator
                    size, # pixels: a number, or (h, w)
                    device=None, # torch device
                    ) -> Surface:
-    "A painting, a body or a relief"
+    "A painting, a body, folds or a relief"
     kw,u = dict(material=random_material(g), size=size, seed=g, device=device), _uniform(g, 0, 1)
     if u < .3: return make_surface(_pick(g, ['fractal', 'woven', 'cracked', 'brushed']), depth=(.01, .25), **kw)
-    if u < .55: return make_surface(_pick(g, ['blob', 'blob', 'blob', 'sphere', 'coin']), depth=(.3, 1.2), ground=_pick(g, [None, None, 'slate', 'cloth', 'stone']), **kw)
+    if u < .6: return make_surface(_pick(g, ['blob']*4+['sphere', 'coin']), depth=(.3, 1.2), ground=_pick(g, [None]*4+['slate', 'cloth', 'stone']), **kw)
+    if u < .75: return make_surface('fractal', slope=_uniform(g, 2.6, 4), depth=(2, 12), **kw)
     return make_surface(_pick(g, ['fractal', 'woven', 'cracked', 'carved', 'carved', 'coin']), depth=(.1, 1.6), ground=_pick(g, ['slate', 'cloth', 'stone']), **kw)
 
 # %% ../nbs/05_scenes.ipynb #2424c926
@@ -50,6 +52,7 @@ def random_lights(g, # torch.Generator
     azimuth,elevation = to_angles(l)
     l = from_angles(azimuth+_uniform(g, 0, 6.28), np.maximum(elevation, low))
     if _chance(g, .5): l = l + .03*torch.randn(len(l), 3, generator=g).numpy()
+    if _chance(g, .2): l = _log(g, .2, .8)*l + from_angles(_uniform(g, 0, 6.28), _uniform(g, .8, 1.57))
     l[:, 2] = np.maximum(l[:, 2], .05)
     return as_lights(l)
 
@@ -60,15 +63,16 @@ def photograph(surface, # one `Surface`
                ) -> np.ndarray: # (n, h, w, 3) uint8
     "Photos of a surface by some camera under some lamps"
     n,(h,w) = len(lights), surface.height.shape
-    x = shade(surface, lights, ambient=_pick(g, [0., .005, .02, .06, .12]), bounce=_uniform(g, .1, .8), soft=_uniform(g, .5, 3)).cpu()
+    x = shade(surface, lights, ambient=_pick(g, [0., 0., .005, .02, .06, .12, .3]), bounce=_uniform(g, .1, .8), soft=_uniform(g, .5, 3)).cpu()
     at = torch.stack(torch.meshgrid(torch.linspace(h/w, -h/w, h), torch.linspace(-1, 1, w), indexing='ij')[::-1] + (torch.zeros(h, w),))
     if _chance(g, .5):
         d = _log(g, 1.5, 8)
         x = x*(d*d/((d*torch.from_numpy(lights)[..., None, None]-at)**2).sum(1, keepdim=True))
     if _chance(g, .3): x = x*(1-_uniform(g, .05, .5)*(at**2).sum(0)/2)
     if _chance(g, .5): x = x*torch.exp(.04*torch.randn(n, 1, 1, 1, generator=g))
-    bright = x.amax(-3).flatten()
-    x = x/bright[::max(1, len(bright)//1_000_000)].quantile(_uniform(g, .9, .999)).clamp(min=1e-6)*_log(g, .35, 1.2)
+    if _chance(g, .15): x = x.mean(1, keepdim=True).expand_as(x)
+    bright = x.amax(1).flatten() if surface.mask is None else x.amax(1)[:, surface.mask.cpu()].flatten()
+    x = x/bright[::max(1, len(bright)//1_000_000)].quantile(_uniform(g, .93, .999)).clamp(min=1e-6)*_log(g, .12, 1.2)
     x = (x + _log(g, .001, .02)*(x.clamp(0, 1)+.002).sqrt()*torch.randn(x.shape, generator=g)).clamp(0, 1)
     x = linear_to_srgb(x) if _chance(g, .65) else x**(1/_uniform(g, 1.6, 2.6))
     if _chance(g, .2): x = x + _uniform(g, 0, .5)*(3*x*x-2*x**3-x)                  # more contrast
