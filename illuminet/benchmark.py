@@ -37,6 +37,7 @@ METHODS = {
     'pixelnet': lambda c: fit(c, 'pixelnet'),
     'pixelnet-20': lambda c: fit(c, 'pixelnet', hidden=20, steps=10_000, teacher=dict(hidden=50, steps=10_000)),
     'unet': lambda c: fit(c, 'unet'),
+    'trained': lambda c: fit(c, 'trained'),
     'illuminet': lambda c: fit(c, 'illuminet'),
 }
 

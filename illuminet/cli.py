@@ -38,10 +38,10 @@ def demo(out:Out=Path('demo'),
     seen,held = cap.hold_out()
     typer.echo(f"sample capture: {len(cap)} photos of {cap.shape[2]}×{cap.shape[1]}, {len(held)} held out\ntraining, about a minute on two cores …")
     learned = {}
-    def illuminet(c):
+    def trained(c):
         learned['learn'] = learn = train(c.lights, c.images, out=out, epochs=epochs, progress=sys.stdout.isatty())
         return learn.relightable
-    table = evaluate(cap, dict(ptm=lambda c: fit(c, 'ptm'), hsh=lambda c: fit(c, 'hsh'), rbf=lambda c: fit(c, 'rbf'), morph=lambda c: fit(c, 'morph'), illuminet=illuminet))
+    table = evaluate(cap, dict(ptm=lambda c: fit(c, 'ptm'), hsh=lambda c: fit(c, 'hsh'), rbf=lambda c: fit(c, 'rbf'), morph=lambda c: fit(c, 'morph'), illuminet=lambda c: fit(c, 'illuminet'), trained=trained))
     lights = from_angles(np.linspace(0, 2*np.pi, 6, endpoint=False), np.deg2rad(35))
     show_relit(learned['learn'].relightable, lights, out=out/'relit.png')
     typer.echo(f"\n{_table(table)}\n\non the {len(held)} lights held out, which no method has seen\n{out.resolve()}: " + ', '.join(sorted(o.name for o in out.iterdir())))

@@ -60,7 +60,8 @@ class SpatialAttention(nn.Module):
 
     def weights(self, x): # (b, c, h, w) -> (b, 1, h, w) in 0..1
         "How much of each place is kept"
-        return torch.sigmoid(self.conv(torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)))
+        mean = F.conv2d(x, x.new_full((1, x.shape[1], 1, 1), 1/x.shape[1]))           # x.mean(1), ten times as fast in channels-last bfloat16
+        return torch.sigmoid(self.conv(torch.cat([mean, x.amax(1, keepdim=True)], 1)))
 
     def forward(self, x): return x*self.weights(x)
 
@@ -171,7 +172,7 @@ class SetAttention(nn.Module):
                 missing, # (m, k) bool: places that hold no photo, for pictures with fewer than k
                 ): # (m, nf, h, w)
         scale,shift = self.light(v)[..., None, None].to(x).chunk(2, 2)
-        y = F.relu(x[near]*(1+scale) + shift)
+        y = F.relu(torch.addcmul(shift, x[near], 1+scale))
         a = self.score(y.flatten(0, 1)).unflatten(0, near.shape)
         a = a.masked_fill(missing[..., None, None, None], -1e4).float().softmax(1).to(y)
-        return (a*y).sum(1)
+        return sum(w*o for w,o in zip(a.unbind(1), y.unbind(1)))

@@ -39,9 +39,10 @@ from .losses import *
 from .inputs import *
 from .data import *
 from .callbacks import *
+from .pretrained import *
 
 # %% ../nbs/40_learner.ipynb #f53df6c9
-_rooms = 'lights capture synth metrics viz scenes photometry relightable rbf morph bake pixelnet formats web stream superpose layers model losses inputs data callbacks'.split()
+_rooms = 'lights capture synth metrics viz scenes photometry relightable rbf morph bake pixelnet formats web stream superpose layers model losses inputs data callbacks pretrained'.split()
 __all__ = globals().get('__all__', []) + [o for m in _rooms for o in sys.modules[f'illuminet.{m}'].__all__]
 
 # %% ../nbs/40_learner.ipynb #109af027
@@ -65,7 +66,7 @@ def relight_learner(dls, # `RelightDataLoaders`
     return learn
 
 # %% ../nbs/40_learner.ipynb #54850b9a
-class Network(Relightable, method='illuminet'):
+class Network(Relightable, method='trained'):
     "A trained `IllumiNet` with the photos its base is made from"
     pixelwise = False
     @classmethod

@@ -304,7 +304,7 @@ def dequantise(planes, # (..., p) uint8
 
 # %% ../nbs/11_relightable.ipynb #539b8152
 def fit(cap, # `Capture`, or a path to one
-        method:str='illuminet', # a key of `Relightable.methods`; 'illuminet' and 'unet' come with `illuminet.learner`
+        method:str='illuminet', # a key of `Relightable.methods`; 'illuminet', 'trained' and 'unet' come with `illuminet.learner`
         **kwargs, # for the method
         ) -> Relightable:
     "Fit a relightable to a capture"

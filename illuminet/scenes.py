@@ -37,8 +37,8 @@ def random_surface(g, # torch.Generator
     kw,u = dict(material=random_material(g), size=size, seed=g, device=device), _uniform(g, 0, 1)
     if u < .3: return make_surface(_pick(g, ['fractal', 'woven', 'cracked', 'brushed']), depth=(.01, .25), **kw)
     if u < .6: return make_surface(_pick(g, ['blob']*4+['sphere', 'coin']), depth=(.3, 1.2), ground=_pick(g, [None]*4+['slate', 'cloth', 'stone']), **kw)
-    if u < .75: return make_surface('fractal', slope=_uniform(g, 2.6, 4), depth=(2, 12), **kw)
-    return make_surface(_pick(g, ['fractal', 'woven', 'cracked', 'carved', 'carved', 'coin']), depth=(.1, 1.6), ground=_pick(g, ['slate', 'cloth', 'stone']), **kw)
+    if u < .7: return make_surface('fractal', slope=_uniform(g, 2.6, 4), depth=(2, 12), **kw)
+    return make_surface(_pick(g, ['fractal', 'woven', 'cracked', 'carved', 'coin'] + 5*['lumps']), depth=(.1, 1.6), ground=_pick(g, ['slate', 'cloth', 'stone']), **kw)
 
 # %% ../nbs/05_scenes.ipynb #2424c926
 def random_lights(g, # torch.Generator

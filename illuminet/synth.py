@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MOTIFS', 'RELIEFS', 'BODIES', 'MATERIALS', 'height_to_normals', 'brdf', 'Surface', 'visibility', 'shade', 'expose',
-           'fractal', 'woven', 'cracked', 'brushed', 'carved', 'coin', 'sphere', 'blob', 'Material', 'paint',
+           'fractal', 'woven', 'cracked', 'brushed', 'carved', 'coin', 'sphere', 'blob', 'lumps', 'Material', 'paint',
            'make_surface', 'render', 'synth_capture', 'sample_surface', 'sample_capture']
 
 # %% ../nbs/02_synth.ipynb #7a1241f1
@@ -425,7 +425,21 @@ def blob(h, w, # rows, columns
     z = 2*u*rand(.05, .25)*torch.sign(z)*z.abs()**rand(.4, .9) + fractal(h, w, g, slope=rand(2, 3.5))*rand(.1, 1)
     return z.to(device)
 
-RELIEFS = dict(fractal=fractal, woven=woven, cracked=cracked, brushed=brushed, carved=carved, coin=coin, sphere=sphere, blob=blob)
+def lumps(h, w, # rows, columns
+          seed=0, # number, or a torch.Generator
+          device=None, # torch device
+          n=None, # how many; None: by chance
+          ): # (h,w) height in pixels
+    "Limbs, knobs and pits over one another, as of a carved relief"
+    g,(x,y,u) = _gen(seed), _grid(h, w)
+    z,n = torch.zeros(h, w), n or int(_pick(g, range(8, 60)))
+    for cx,cy,size,slim,turn,high in _rand(g, n, 6).tolist():
+        a = .7*.06**size; b = a*(.25+.75*slim)
+        bump = _bump(x, y, (2*cx-1)*w/u/2, (2*cy-1)*h/u/2, a, b, math.pi*turn, .3+.7*slim)*b*(.3+high)
+        z = z-bump if turn < .2 else torch.maximum(z, bump + .5*(bump > 0)*z)
+    return (_blur(z*u*.7, .004*u + .3) + .3*fractal(h, w, g)).to(device)
+
+RELIEFS = dict(fractal=fractal, woven=woven, cracked=cracked, brushed=brushed, carved=carved, coin=coin, sphere=sphere, blob=blob, lumps=lumps)
 BODIES = ('coin', 'sphere', 'blob')   # reliefs with an outline
 
 # %% ../nbs/02_synth.ipynb #20e5a32b

@@ -1,0 +1,89 @@
+"""One, eight or all photos: `python nbs/benchmarks/shots.py CAPTURES` writes shots.json
+
+For each capture in a folder, what the pretrained network answers from all photos (against RBF, stereographic, exact at the photos), from eight whose lights are
+spread (the frontal one, then farthest-point; against the best of Lambert, PTM, HSH-4 and RBF with the same eight, for each capture) and from one under an
+unknown light (ordered pairs drawn with seed 0; against the photo itself, and both scaled by the best factor). Eight and one at half size.
+"""
+import argparse, json, platform, time, warnings
+from pathlib import Path
+import numpy as np, torch
+from illuminet.learner import *
+from illuminet.benchmark import captures_in
+from illuminet.benchmark import _commit
+from illuminet.photometry import read_normals
+
+HERE,PAIRS = Path(__file__).resolve().parent, 12
+
+def scaled(pic, target):
+    "By the factor that brings it nearest"
+    return (pic*((pic*target).sum()/max((pic*pic).sum(), 1e-9))).clip(0, 1)
+
+def light_of(image, normals, mask):
+    "The light that Lambert's law tells from a picture and the true normals, shadows and highlights left out"
+    m = np.ones(image.shape[:2], bool) if mask is None else mask
+    x,n = srgb_to_linear(image).mean(-1)[m], normals[m]
+    ok = (x < np.quantile(x, .98)) & (x > np.quantile(x, .1))
+    for _ in range(6):
+        l = np.linalg.lstsq(n[ok], x[ok], rcond=None)[0]
+        rest = np.abs(x-np.maximum(n@l, 0))
+        if (keep := (n@l > 0) & (rest < np.quantile(rest, .8))).sum() < 20: break
+        ok = keep
+    return l/max(np.linalg.norm(l), 1e-9)
+
+def rows_of(folder, net=None):
+    "One row for all photos, one for eight, one for each pair"
+    mean = lambda pics, held: float(np.mean(psnr(pics, to_float(to_uint8(to_float(coded_photos(held)))), held.mask)))
+    seen,held = split(folder)
+    r = fit(seen, 'illuminet', net=net)
+    yield dict(photos='all', psnr=mean(r.relight(held.lights), held), reference=mean(fit(seen, 'rbf', smoothing=0).relight(held.lights), held), gain=r.config['gain'])
+    seen,held = split(folder, size=max(seen.shape[1:3])//2)
+    few = seen[farthest_lights(seen.lights, 8)]
+    r,known = fit(few, 'illuminet', net=net), network_inputs(coded_photos(few), few.lights, held.lights)
+    four = dict(lambert=np.moveaxis(known.hints[:, 3:].numpy(), 1, -1), ptm=fit(few, 'ptm').relight(held.lights), hsh=fit(few, 'hsh', terms=4).relight(held.lights), rbf=fit(few, 'rbf').relight(held.lights))
+    four = {k: mean(o.clip(0, 1), held) for k,o in four.items()}
+    yield dict(photos='8', psnr=mean(r.relight(held.lights), held), reference=max(four.values()), gain=r.config['gain'], **four)
+    photos,rng = to_uint8(to_float(coded_photos(seen))), np.random.default_rng(0)
+    true = Path(folder)/'normals.png'
+    if true.exists():
+        step = [-(-a//b) for a,b in zip(read_normals(true).shape[:2], photos.shape[1:3])]
+        true = read_normals(true)[::step[0], ::step[1]][:photos.shape[1], :photos.shape[2]]
+    else: true = None
+    for _ in range(PAIRS):
+        a,b = rng.choice(len(photos), 2, replace=False)
+        photo,target = to_float(photos[a]), to_float(photos[b])
+        pred = to_float(to_uint8(relight(photos[a], seen.lights[b], net=net)))
+        db = lambda pic: float(psnr(pic[None], target[None], seen.mask)[0])
+        row = dict(photos='1', psnr=db(pred), reference=db(photo), scaled=db(scaled(pred, target))-db(scaled(photo, target)))
+        if true is not None:
+            angle = lambda pic: float(np.degrees(np.arccos(np.clip(light_of(pic, true, seen.mask)@seen.lights[b], -1, 1))))
+            row |= dict(light_deg=angle(pred), photo_deg=angle(photo), target_deg=angle(target))
+        yield row
+
+def seconds(net=None, size=512, repeats=5):
+    "A relit picture of one photo and of many, and the first call in a fresh process"
+    cap,light = sample_capture(size), (.5, .2, .84)
+    t = time.perf_counter(); relight(cap.images[0], light, net=net); first = time.perf_counter()-t
+    r = fit(cap, 'illuminet', net=net, gain=1.)
+    def best(f):
+        times = []
+        for _ in range(repeats): t = time.perf_counter(); f(); times.append(time.perf_counter()-t)
+        return round(min(times), 3)
+    return dict(first=round(first, 2), one=best(lambda: relight(cap.images[0], light, net=net)), many=best(lambda: r.relight(light)))
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument('captures', type=Path); p.add_argument('--net'); p.add_argument('--out', type=Path, default=HERE/'shots.json'); p.add_argument('--only')
+    a = p.parse_args()
+    res = dict(about=dict(commit=_commit(), threads=torch.get_num_threads(), torch=torch.__version__, processor=platform.machine(), pairs=PAIRS), seconds=seconds(a.net), rows=[])
+    for f in captures_in(a.captures):
+        if a.only and a.only not in f.name: continue
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', UserWarning)
+            rows = [dict(capture=f.name, **{k: round(v, 3) if isinstance(v, float) else v for k,v in o.items()}) for o in rows_of(f, a.net)]
+        res['rows'] += rows
+        one = [o for o in rows if o['photos'] == '1']
+        print(f"{f.name:32}" + ''.join(f"  {o['photos']}: {o['psnr']:.2f} ({o['psnr']-o['reference']:+.2f}, gain {o['gain']:g})" for o in rows[:2]) +
+              f"  1: {np.mean([o['psnr']-o['reference'] for o in one]):+.2f}, scaled {np.mean([o['scaled'] for o in one]):+.2f}", flush=True)
+        with atomic_path(a.out) as tmp: tmp.write_text(json.dumps(res, indent=1))
+
+if __name__ == '__main__': main()
