@@ -41,7 +41,7 @@ def _graph(r, # a relightable
     lights = torch.ones(6, 3)/3**.5
     if isinstance(r, PixelNet):
         return _PixelGraph(r), (torch.zeros(len(r.tensors['planes']), 5, 7, dtype=torch.uint8), lights), ({1: 'height', 2: 'width'}, {0: 'lights'})
-    if not isinstance(r, Network): raise InputError(f"{type(r).__name__}: is no network: give a relightable of method 'illuminet', 'unet' or 'pixelnet'")
+    if not isinstance(r, Network): raise InputError(f"{type(r).__name__}: is no network: give a relightable of method 'trained', 'unet' or 'pixelnet'")
     c,o = (r.config['net'][k] for k in ('in_channels', 'out_channels'))
     args,sizes = (torch.ones(2, c, 33, 47), lights), ({0: 'scenes', 2: 'height', 3: 'width'}, {0: 'lights'})
     if r.config['net']['base']:
