@@ -7,6 +7,7 @@ __all__ = ['random_material', 'random_surface', 'random_lights', 'photograph', '
 
 # %% ../nbs/05_scenes.ipynb #befab320
 import io, math
+from dataclasses import replace
 import numpy as np, torch
 from PIL import Image
 from .lights import *
@@ -29,13 +30,21 @@ def random_material(g, # torch.Generator
     return Material(tuple(map(tuple, palette.clamp(.01, .95).tolist())), roughness=_uniform(g, .2, 1), metallic=metal,
                     patina=tuple((.2*torch.rand(3, generator=g)).tolist()), cover=0. if plain or _chance(g, .4) else _uniform(g, 0, .4), patch=_log(g, .015, .2))
 
+def _depicted(g, s):
+    "Paint that shows a scene, with the light and shade of that scene"
+    there = make_surface(_pick(g, ['lumps', 'lumps', 'blob', 'blob', 'fractal']), random_material(g), s.height.shape, seed=g, depth=(.3, 1.6), device=s.height.device)
+    x = shade(there, from_angles([_uniform(g, 0, 6.28)], [_uniform(g, .4, 1.3)]), ambient=.05)[0]
+    return replace(s, albedo=(x*(_uniform(g, .2, .9)/x.quantile(.98).clamp(min=1e-4))).clamp(.01, .95))
+
 def random_surface(g, # torch.Generator
                    size, # pixels: a number, or (h, w)
                    device=None, # torch device
                    ) -> Surface:
     "A painting, a body, folds or a relief"
     kw,u = dict(material=random_material(g), size=size, seed=g, device=device), _uniform(g, 0, 1)
-    if u < .3: return make_surface(_pick(g, ['fractal', 'woven', 'cracked', 'brushed']), depth=(.01, .25), **kw)
+    if u < .3:
+        s = make_surface(_pick(g, ['fractal', 'woven', 'cracked', 'brushed']), depth=(.01, .25), **kw)
+        return _depicted(g, s) if _chance(g, .5) else s
     if u < .6: return make_surface(_pick(g, ['blob']*4+['sphere', 'coin']), depth=(.3, 1.2), ground=_pick(g, [None]*4+['slate', 'cloth', 'stone']), **kw)
     if u < .7: return make_surface('fractal', slope=_uniform(g, 2.6, 4), depth=(2, 12), **kw)
     return make_surface(_pick(g, ['fractal', 'woven', 'cracked', 'carved', 'coin'] + 5*['lumps']), depth=(.1, 1.6), ground=_pick(g, ['slate', 'cloth', 'stone']), **kw)
