@@ -20,19 +20,18 @@ function readOut(light) {
 const css = colour => `rgb(${(colour || [1, 1, 1]).map(v => Math.round(255 * (v <= .0031308 ? 12.92 * v : 1.055 * v ** (1 / 2.4) - .055)))})`;
 
 // host: an element to fill. onchange(lamps, active) is called when a person moves a lamp or takes another.
-function lightDisc(host, lamps, onchange) {
+function lightDisc(host, lamps, onchange, active = 0) {
   host.innerHTML = `<svg class="il-disc" viewBox="-1.1 -1.1 2.2 2.2" tabindex="0" role="slider" aria-label="Light direction"
     aria-roledescription="disc" aria-valuemin="0" aria-valuemax="359"><circle class="il-dome" r="1"/><circle class="il-ring" r=".866"/>
     <circle class="il-ring" r=".5"/><path class="il-ring" d="M-1 0H1M0-1V1"/><g></g></svg>
     <output class="il-angles"></output>`;
   const svg = host.querySelector('svg'), dots = host.querySelector('g'), out = host.querySelector('output');
-  let active = 0;
 
   function draw() {
     dots.innerHTML = lamps.map((o, i) => `<circle class="il-dot${i === active ? ' il-active' : ''}" r="${i === active ? .11 : .085}"
       cx="${o.light[0].toFixed(4)}" cy="${(-o.light[1]).toFixed(4)}" fill="${css(o.colour)}"/>`).join('');
     const {azimuth, elevation} = readOut(lamps[active].light);
-    out.innerHTML = `<span title="azimuth, counter-clockwise from the right">${azimuth}°</span> <span title="elevation above the picture">↥ ${elevation}°</span>`;
+    out.innerHTML = `<span title="azimuth, counter-clockwise from the right">↺ ${azimuth}°</span> <span title="elevation above the picture">↥ ${elevation}°</span>`;
     svg.setAttribute('aria-valuenow', azimuth);
     svg.setAttribute('aria-valuetext', `azimuth ${azimuth} degrees, elevation ${elevation} degrees`);
   }

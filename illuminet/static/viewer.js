@@ -116,7 +116,7 @@ $('normals').hidden = !data.normals;
 for (const o of document.querySelectorAll('.shaped')) o.hidden = !data.normals;
 $('full').hidden = !document.fullscreenEnabled;
 document.documentElement.classList.toggle('small', !!data.small);
-const press = {normals: toggleNormals, enhance: toggleSliders, fit: whole, full: fullScreen, help: () => $('keys').showModal()};
+const press = {normals: toggleNormals, enhance: toggleSliders, closer: () => zoom(1.5), fit: whole, full: fullScreen, help: () => $('keys').showModal()};
 for (const [id, f] of Object.entries(press)) $(id).addEventListener('click', f);
 for (const k of ['detail', 'relief', 'gloss']) $(k).addEventListener('input', enhance);
 $('plain').addEventListener('click', () => { for (const k of ['detail', 'relief', 'gloss']) $(k).value = 0; enhance(); });
