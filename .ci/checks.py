@@ -215,6 +215,12 @@ def newest():
     named = [w.replace('==', ' ') for w in wanted if re.match('fast(ai|core)=', w)]
     return [f'{w}: not the one that ran' for w in named if w not in out]
 
+@check
+def browser():
+    "viewer and widget in Chromium: the picture is Python's, the light goes where it is dragged, no error, no request"
+    for line in run(sys.executable, ROOT/'.ci/browser.py', cwd=TEMP.name).splitlines(): print(f'     {line}')
+    return []
+
 def timed(f, title):
     "Run one check, say how it went; True when nothing is wrong."
     start = time.time()
