@@ -14,7 +14,8 @@ if not CHROMIUM or not sync_playwright: sys.exit(print(f'skipped: no {"Playwrigh
 from illuminet.learner import *
 
 FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--use-angle=swiftshader', '--enable-unsafe-swiftshader']
-NO_WEBGL = "const get = HTMLCanvasElement.prototype.getContext; HTMLCanvasElement.prototype.getContext = function (kind, ...o) { return kind.startsWith('webgl') ? null : get.call(this, kind, ...o); }"
+WEBGL = """const get = HTMLCanvasElement.prototype.getContext; HTMLCanvasElement.prototype.getContext = function (kind, o) {
+  return OFF && kind.startsWith('webgl') ? null : get.call(this, kind, {...o, failIfMajorPerformanceCaveat: false}); }"""
 READ = "([light, look]) => { Object.assign(relightable.look, look); relightable.disc.move(light); relightable.draw(); return Array.from(relightable.picture.read()); }"
 MOVES = """async () => { for (let i = 0; i < 32; i++) {
   document.querySelector('svg.il-disc').dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight'}));
@@ -28,14 +29,14 @@ def near(got, want, most, what):
     return off
 
 @contextmanager
-def page(browser, url, script=None, **kwargs):
-    "A page; afterwards there must have been no error and no request but for itself"
-    context = browser.new_context(viewport=dict(width=1000, height=700), **kwargs)
+def page(browser, url, off=False):
+    "A page, with WebGL2 off if asked; afterwards there must have been no error and no request but for itself"
+    context = browser.new_context(viewport=dict(width=1000, height=700))
     tab, wrong, asked = context.new_page(), [], []
     tab.on('console', lambda m: wrong.append(m.text) if m.type == 'error' else None)
     tab.on('pageerror', lambda e: wrong.append(str(e)))
     tab.on('request', lambda r: asked.append(r.url) if not r.url.startswith(('blob:', 'data:')) else None)
-    if script: tab.add_init_script(script)
+    tab.add_init_script(WEBGL.replace('OFF', str(off).lower()))              # also by software, which the page itself declines
     tab.goto(url)
     yield tab
     context.close()
@@ -79,18 +80,23 @@ def viewers(browser, folder):
         r = fit(cap, method)
         file, shown = r.to_html(folder/f'{method}.html'), web_planes(r)
         shape = shown.pictures.shape[1:]
-        for script in (None, NO_WEBGL)[:2 if method in ('rbf', 'hsh') else 1]:
-            with page(browser, file.as_uri(), script) as tab:
+        for off in (False, True)[:2 if method in ('rbf', 'hsh') else 1]:
+            with page(browser, file.as_uri(), off) as tab:
                 tab.wait_for_function('globalThis.relightable')
                 kind = tab.evaluate('relightable.picture.constructor.name')
-                assert kind == ('CanvasPicture' if script else 'GLPicture'), kind
+                assert kind == ('CanvasPicture' if off else 'GLPicture'), kind
                 res += [near(picture(tab, l, shape), 255*shown.relight(l), 2, f'{method}, {kind}') for l in LIGHTS]
                 if method != 'rbf': continue
                 loud = picture(tab, LIGHTS[0], shape, detail=1.5, relief=1, gloss=.4)
-                if not script: enhanced = loud
+                if not off: enhanced = loud
                 else: near(loud, enhanced, 1, 'enhancement, 2D canvas against WebGL2')
                 picture(tab, LIGHTS[0], shape)
                 hands(tab, shape, n, shown)
+    file = folder/'notebook.html'
+    file.write_text('<meta charset="utf-8"><link rel="icon" href="data:,">' + r._repr_html_(), encoding='utf-8')
+    with page(browser, file.as_uri()) as tab:                               # in a frame, as in a notebook
+        tab.wait_for_timeout(500)
+        tab.frames[1].wait_for_function('globalThis.relightable')
     return f'viewer, WebGL2 and 2D canvas: 4 methods, 3 lights, at most {max(res):.2f} grey levels of 255 from Python'
 
 def hands(tab, shape, n, shown):

@@ -120,7 +120,7 @@ void main() {
 // Both kinds of picture have relight(lamps, look), show(origin, size) and read(): the bytes (RGBA) of what is shown.
 class GLPicture {
   constructor(canvas, info, planes, normals) {
-    const gl = this.gl = canvas.getContext('webgl2', {antialias: false, premultipliedAlpha: true});
+    const gl = this.gl = canvas.getContext('webgl2', {antialias: false, failIfMajorPerformanceCaveat: true});    // without a graphics card the 2D canvas is quicker
     if (!gl) throw new Error('no WebGL2');
     Object.assign(this, {canvas, info, layers: planes.length, w: info.width, h: info.height, hasNormals: !!normals});
     if (Math.max(this.w, this.h) > gl.getParameter(gl.MAX_TEXTURE_SIZE)) throw new Error('larger than a texture');
