@@ -16,7 +16,8 @@ from illuminet.learner import *
 FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--use-angle=swiftshader', '--enable-unsafe-swiftshader']
 WEBGL = """const get = HTMLCanvasElement.prototype.getContext; HTMLCanvasElement.prototype.getContext = function (kind, o) {
   return OFF && kind.startsWith('webgl') ? null : get.call(this, kind, {...o, failIfMajorPerformanceCaveat: false}); }"""
-READ = "([light, look]) => { Object.assign(relightable.look, look); relightable.disc.move(light); relightable.draw(); return Array.from(relightable.picture.read()); }"
+READ = """([light, look]) => { Object.assign(relightable.look, look); relightable.disc.move(light); relightable.draw();
+  return Array.from(relightable.picture.read()); }"""
 MOVES = """async () => { for (let i = 0; i < 32; i++) {
   document.querySelector('svg.il-disc').dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight'}));
   await new Promise(f => setTimeout(f, 10)); } }"""
@@ -215,7 +216,8 @@ def jupyter(lab, folder):
     "JupyterLab on a port of the loopback"
     with socket.socket() as s: s.bind(('127.0.0.1', 0)); port = s.getsockname()[1]
     base = f'http://127.0.0.1:{port}'
-    p = subprocess.Popen([lab, '--no-browser', '--allow-root', f'--port={port}', '--ip=127.0.0.1', '--ServerApp.port_retries=0', '--IdentityProvider.token=', '--ServerApp.disable_check_xsrf=True'],
+    p = subprocess.Popen([lab, '--no-browser', '--allow-root', f'--port={port}', '--ip=127.0.0.1', '--ServerApp.port_retries=0',
+                          '--IdentityProvider.token=', '--ServerApp.disable_check_xsrf=True'],
                          cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try: yield base
     finally:

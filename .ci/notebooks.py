@@ -20,5 +20,5 @@ class Client(NotebookClient):
 for path in sorted(map(Path, sys.argv[1:])) or sorted(nbglob(as_path=True)):
     print(path, flush=True)
     nb = nbformat.read(path, as_version=4)
-    Client(nb, timeout=900, kernel_name='python3', resources={'metadata': {'path': str(path.parent)}}).execute()
+    Client(nb, timeout=900, kernel_name='python3', store_widget_state=False, resources={'metadata': {'path': str(path.parent)}}).execute()
     nbformat.write(nb, path)
