@@ -41,6 +41,7 @@ from .data import *
 from .callbacks import *
 from .pretrained import *
 from .viewer import *
+from .viewer import _soon
 from .disc import *
 
 # %% ../nbs/40_learner.ipynb #f53df6c9
@@ -272,5 +273,7 @@ def _write(learn, out):
     with atomic_path(out/'history.csv') as tmp: shutil.copy(out/'checkpoint/history.csv', tmp)
     plot_losses(out/'history.csv', out=out/'loss.png')
     with atomic_path(out/'metrics.json') as tmp: tmp.write_text(json.dumps(learn.metrics_, indent=1, default=float))
-    learn.relightable.save(out)
+    r = learn.relightable
+    r.save(out)
+    if _soon(r, 60): r.to_html(out/'viewer.html')
     shutil.rmtree(out/'checkpoint')
