@@ -12,7 +12,7 @@ LINK = re.compile(r'(\]\(|src=")(?!https?:|mailto:|#|/)([^)"\s]+)')
 def render(nb_path=ROOT/'nbs/index.ipynb'):  # notebook -> text of the README
     "The README as its notebook has it."
     nb = nbformat.read(nb_path, as_version=4)
-    nb.cells = [c for c in nb.cells if 'hide' not in (DIRECTIVE.findall(c.source) if c.cell_type == 'code' else ())]
+    nb.cells = [c for c in nb.cells if not {'hide', 'hide_input'} & set(DIRECTIVE.findall(c.source) if c.cell_type == 'code' else ())]
     for c in nb.cells:
         if c.cell_type != 'code':
             c.source = LINK.sub(r'\1nbs/\2', c.source).replace('nbs/../', '')
