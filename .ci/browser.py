@@ -44,6 +44,13 @@ def page(browser, url, off=False):
     assert not wrong, wrong
     assert asked == [url], asked
 
+def until(frame, what, seconds=30):
+    "Wait for an expression; Playwright's own waiting calls eval, which the page forbids"
+    end = time.monotonic() + seconds
+    while not frame.evaluate(f'!!({what})'):
+        assert time.monotonic() < end, what
+        time.sleep(.1)
+
 def picture(tab, light, shape, **look):
     "What the viewer makes of a light"
     plain = dict(normals=False, detail=0, relief=0, gloss=0)
@@ -83,7 +90,7 @@ def viewers(browser, folder):
         shape = shown.pictures.shape[1:]
         for off in (False, True)[:2 if method in ('rbf', 'hsh') else 1]:
             with page(browser, file.as_uri(), off) as tab:
-                tab.wait_for_function('globalThis.relightable')
+                until(tab, 'globalThis.relightable')
                 kind = tab.evaluate('relightable.picture.constructor.name')
                 assert kind == ('CanvasPicture' if off else 'GLPicture'), kind
                 res += [near(picture(tab, l, shape), 255*shown.relight(l), 2, f'{method}, {kind}') for l in LIGHTS]
@@ -97,7 +104,7 @@ def viewers(browser, folder):
     file.write_text('<meta charset="utf-8"><link rel="icon" href="data:,">' + r._repr_html_(), encoding='utf-8')
     with page(browser, file.as_uri()) as tab:                               # in a frame, as in a notebook
         tab.wait_for_timeout(500)
-        tab.frames[1].wait_for_function('globalThis.relightable')
+        until(tab.frames[1], 'globalThis.relightable')
     return f'viewer, WebGL2 and 2D canvas: 4 methods, 3 lights, at most {max(res):.2f} grey levels of 255 from Python'
 
 def hands(tab, shape, n, shown):

@@ -4,7 +4,7 @@ For each capture in a folder, what the pretrained network answers from all photo
 spread (the frontal one, then farthest-point; against the best of Lambert, PTM, HSH-4 and RBF with the same eight, for each capture) and from one under an
 unknown light (ordered pairs drawn with seed 0; against the photo itself, and both scaled by the best factor). Eight and one at half size.
 """
-import argparse, json, platform, time, warnings
+import argparse, json, platform, re, time, warnings
 from pathlib import Path
 import numpy as np, torch
 from illuminet.learner import *
@@ -72,11 +72,12 @@ def seconds(net=None, size=512, repeats=5):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument('captures', type=Path); p.add_argument('--net'); p.add_argument('--out', type=Path, default=HERE/'shots.json'); p.add_argument('--only')
+    p.add_argument('captures', type=Path); p.add_argument('--net'); p.add_argument('--out', type=Path, default=HERE/'shots.json'); p.add_argument('--only', default='', help='a regular expression that names of captures must hold')
     a = p.parse_args()
     res = dict(about=dict(commit=_commit(), threads=torch.get_num_threads(), torch=torch.__version__, processor=platform.machine(), pairs=PAIRS), seconds=seconds(a.net), rows=[])
+    with atomic_path(a.out) as tmp: tmp.write_text(json.dumps(res, indent=1))
     for f in captures_in(a.captures):
-        if a.only and a.only not in f.name: continue
+        if not re.search(a.only, f.name): continue
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', UserWarning)
             rows = [dict(capture=f.name, **{k: round(v, 3) if isinstance(v, float) else v for k,v in o.items()}) for o in rows_of(f, a.net)]
