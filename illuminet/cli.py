@@ -42,7 +42,7 @@ FitMethod = Annotated[Method, typer.Option(help="How a capture is fitted.")]
 # %% ../nbs/50_cli.ipynb #5a11c0a4
 def _text(key, v): # as `_tell` has them
     "A value for people"
-    if key == 'bytes': return f'{v/1e6:.1f} MB'
+    if key == 'bytes': return f'{v/1e6:.1f} MB' if v > 1e5 else f'{v/1e3:.1f} kB'
     if isinstance(v, list): return '\n'.join(map(str, v)).replace('\n', '\n'+' '*16)
     return f'{v:.4g}' if isinstance(v, float) else str(v)
 
@@ -327,7 +327,7 @@ def export_command(source:Source,
                    as_json:Json=False,
                   ):
     "Write a model, or a capture, for other programs."
-    _check_out(out, *([] if to == 'web' else [f'.{to}']))
+    _check_out(out, *dict(web=[], html=['.html', '.htm']).get(to, [f'.{to}']))
     with _working(f'exporting {to}'):
         r = _relightable(source, method or _writes.get(to, 'morph'), size)
         if to in ('ptm', 'rti') and r.method != (need := _writes[to]):

@@ -77,22 +77,14 @@ class Network(Relightable, method='trained'):
                      ):
         "What a learner knows; the base is made from all photos, those held out included"
         dls,cap = learn.dls, learn.dls.cap
-        tensors = {f'net.{k}': v.detach().float().cpu().numpy() for k,v in learn.model.state_dict().items() if not k.endswith('num_batches_tracked')}
-        tensors |= dict(image=np.ascontiguousarray(dls.image), lights=cap.lights)
+        tensors = network_tensors(learn.model) | dict(image=np.ascontiguousarray(dls.image), lights=cap.lights)
         if dls.base == 'rbf': tensors |= dict(photos=coded_photos(cap), lights_trained=cap.lights[dls.seen])
         return cls(tensors, net=learn.model.config, base=dls.base)
 
     @property
     def model(self) -> IllumiNet:
         "The network, built from the weights on first use"
-        if not hasattr(self, '_model'):
-            try: model = IllumiNet(**self.config['net'])
-            except (KeyError, TypeError) as e: raise InputError(f"config.json: no network can be built from 'net' ({e}): it belongs to another version") from e
-            weights = {k[4:]: torch.from_numpy(v) for k,v in self.tensors.items() if k.startswith('net.')}
-            missing,unexpected = model.load_state_dict(weights, strict=False)
-            if unexpected or any(not k.endswith('num_batches_tracked') for k in missing):
-                raise InputError(f"weights do not fit the network of config.json: {_few(unexpected)} {_few(missing)}: they belong to another model")
-            self._model = model.eval()
+        if not hasattr(self, '_model'): self._model = built_network(self.config['net'], self.tensors)
         return self._model
 
     def base(self, lights, # (m, 3)
@@ -140,7 +132,6 @@ class PlainNetwork(Network, method='unet'):
 
 # %% ../nbs/40_learner.ipynb #3112a3ac
 def _nchw(a): return torch.from_numpy(np.ascontiguousarray(np.moveaxis(a, -1, 1)))
-def _few(o): return ', '.join(list(o)[:3]) + (' …' if len(o) > 3 else '')
 
 @patch
 def relight(self:Learner,

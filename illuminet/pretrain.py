@@ -7,7 +7,7 @@ __all__ = ['NETWORK', 'CYCLE', 'FREEZE', 'Scene', 'make_scene', 'make_task', 'En
            'summary', 'cycle_rate', 'pretrain', 'ship', 'main']
 
 # %% ../nbs/47_pretrain.ipynb #a216d182
-import copy, json, math, os, time, warnings
+import copy, math, os, time, warnings
 from pathlib import Path
 from typing import NamedTuple
 import numpy as np, pandas as pd, torch
