@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['fit_folder', 'fit_many']
 
-# %% ../nbs/48_many.ipynb #568880b1
+# %% ../nbs/48_many.ipynb #6cb7877e
 import json, multiprocessing as mp, os, threading, time, warnings
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
 import pandas as pd, torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 from .lights import *
 from .capture import *
 from .relightable import *
@@ -53,10 +53,11 @@ def fit_folder(path, # folder with photos and a `.lp` file, or that file
     r.save(out)
     return r
 
-# %% ../nbs/48_many.ipynb #48e74b3c
+# %% ../nbs/48_many.ipynb #e7274f8a
 def _begin(threads): # of each process
     "Share the cores, end with the parent"
-    torch.set_num_threads(min(torch.get_num_threads(), threads)); threadpool_limits(threads)
+    torch.set_num_threads(min(torch.get_num_threads(), threads))
+    threadpool_limits({o['user_api']: min(o['num_threads'], threads) for o in threadpool_info()})
     threading.Thread(target=lambda: (mp.parent_process().join(), os._exit(1)), daemon=True).start()
 
 @contextmanager
