@@ -88,30 +88,16 @@ def _kind(path:Path) -> str: # 'capture', 'model', 'bundle', 'ptm', 'rti' or 'ph
     if any(o.endswith('.lp') for o in names): return 'capture'
     return 'model' if 'config.json' in names else 'bundle' if 'info.json' in names else 'capture'
 
-def _room() -> int: # bytes
-    "What photos may take: a quarter of the memory"
-    try: return os.sysconf('SC_PAGE_SIZE')*os.sysconf('SC_PHYS_PAGES')//4
-    except (AttributeError, ValueError, OSError): return 2<<30                    # not known here
-
-def _photo_bytes(path, size=None) -> int:
-    "What the photos of a capture take when they are loaded"
-    from illuminet.stream import Strips
-    photos = Strips(path)
-    n,h,w,c = photos.shape
-    return int(n*h*w*c*photos.dtype.itemsize*min(1, (size or h+w)/max(h, w))**2)
-
 def _capture(path, size=None): # -> `Capture`
     "Load a capture"
-    from illuminet.learner import Capture
+    from illuminet.many import _load
     if (kind := _kind(path)) != 'capture': raise typer.BadParameter(f"{path}: is a {kind}, no capture: give a folder with photos and a .lp file")
-    if (need := _photo_bytes(path, size)) > _room():
-        raise typer.BadParameter(f"{path}: {need/1e9:.1f} GB of photos are much for this machine: "
-                                 "pass --size, or fit ptm, hsh or rbf, which go through them in strips")
-    return Capture.load(path, size=size, progress=False)
+    return _load(path, size)
 
 def _relightable(path, method='illuminet', size=None): # -> `Relightable`
     "What gives a picture for a light, from whatever is at a path; `method` is for a capture"
     from illuminet.learner import Capture, Relightable, fit, read_image, read_ptm, read_rti, read_web
+    from illuminet.many import _room
     kind = _kind(path)
     if kind == 'model': return Relightable.load(path, lazy=sum(o.stat().st_size for o in path.glob('*.safetensors')) > _room())
     if kind == 'capture': return fit(_capture(path, size), str(method))
@@ -188,30 +174,45 @@ def _saved(r, out, start, **more): # what `fit` and `bake` tell
     return dict(out=out, method=r.method, size='{1}x{0}'.format(*r.shape), **more, bytes=r.nbytes, seconds=round(time.perf_counter()-start, 2))
 
 # %% ../nbs/50_cli.ipynb #5a11c0b3
-@app.command('fit', epilog="Example: illuminet fit coin/ --method hsh --set terms=16 --out coin-model")
-def fit_command(capture:Folder,
+@app.command('fit', epilog="Examples: illuminet fit coin/ --method hsh --set terms=16 --out coin-model; illuminet fit captures/* --jobs 8 --out models")
+def fit_command(captures:Annotated[list[Path], _given("Folder with photos and a .lp file, or the .lp file; several with --jobs or --dask.", 'CAPTURES...')],
                 out:Out=Path('model'),
                 method:FitMethod='illuminet',
                 size:Size=None,
                 settings:Annotated[list[str], typer.Option('--set', metavar='KEY=VALUE', help="A setting of the method; may be repeated.")]=(),
                 stream:Annotated[bool, typer.Option('--stream', help="Strip by strip, for photos beyond memory: ptm, hsh, rbf.")]=False,
+                jobs:Annotated[Optional[int], typer.Option(min=1, metavar='N', help="Many captures, N at a time; --out holds a model for each.")]=None,
+                dask:Annotated[Optional[str], typer.Option(metavar='ADDRESS', help="Many captures, on the cluster of this scheduler: tcp://HOST:PORT.")]=None,
                 as_json:Json=False,
                ):
-    "Fit a method to a capture and save the model."
+    "Fit a method to a capture and save the model; or to many."
     settings = _settings(settings)
     if stream and size: raise typer.BadParameter("strips are taken from photos as they are: leave out --size or --stream", param_hint='--stream')
     _check_out(out)
+    if jobs or dask: return _fit_many(captures, out, str(method), jobs or 1, size, dask, stream, settings, as_json)
+    if len(captures) > 1: raise typer.BadParameter(f"{len(captures)} captures: say how many at a time with --jobs", param_hint='CAPTURES...')
+    if (kind := _kind(captures[0])) != 'capture': raise typer.BadParameter(f"{captures[0]}: is a {kind}, no capture: give a folder with photos and a .lp file")
     with _working(f'fitting {method}'):
-        from illuminet.learner import InputError, fit, fit_large
+        from illuminet.learner import InputError
+        from illuminet.many import fit_folder
         start = time.perf_counter()
-        strips = stream or (method in ('ptm', 'hsh', 'rbf') and not size and _kind(capture) == 'capture' and _photo_bytes(capture) > _room())
-        cap = None if strips else _capture(capture, size)
-        try: r = fit_large(capture, out, str(method), **settings) if strips else fit(cap, str(method), **settings)
+        try: r = fit_folder(captures[0], out, str(method), size, stream, **settings)
         except (TypeError, ValueError) as e:
             if isinstance(e, InputError) or not settings: raise
             raise typer.BadParameter(f"{method} cannot use {settings} ({e}): check the values", param_hint='--set') from e
-        if not strips: r.save(out)
     _tell(_saved(r, out, start), as_json)
+
+def _fit_many(captures, out, method, jobs, size, dask, stream, settings, as_json):
+    "One model a capture; those that failed are named, and the exit code is 1"
+    start = time.perf_counter()
+    if len(captures) == 1 and captures[0].is_dir() and not any(o.suffix.lower() == '.lp' for o in captures[0].iterdir()): captures = captures[0]  # holds them
+    with _working(f'fitting {method}', len(captures) if isinstance(captures, list) else None) as step:
+        from illuminet.many import fit_many
+        table = fit_many(captures, out, method, jobs, size=size, dask=dask, stream=stream, echo=lambda line: step(), **settings)
+    failed = table[table.state == 'failed']
+    _tell(dict(out=out, captures=len(table), done=len(table)-len(failed), failed=[f'{o.capture}: {o.why}' for o in failed.itertuples()],
+               report=out/'report.json', seconds=round(time.perf_counter()-start, 2)), as_json)
+    if len(failed): raise typer.Exit(1)
 
 # %% ../nbs/50_cli.ipynb #5a11c0b5
 def _lights(light, # of 'x,y,z'
@@ -435,6 +436,7 @@ def _about_lights(lights): # (n, 3)
 def _about_capture(path): # -> what it is, warnings
     "A capture, or a .lp file alone"
     from illuminet.learner import InputError, Strips, read_lp
+    from illuminet.many import _photo_bytes, _room
     try: photos = Strips(path)
     except InputError as e:
         if path.is_dir(): raise

@@ -136,6 +136,8 @@ class UpBlock(nn.Module):
         return self.rest((x.unflatten(0, (len(s), -1)) + s[:, None]).flatten(0, 1) + expand_light(self.light(v), s.shape[-2:]))
 
 # %% ../nbs/20_layers.ipynb #b78d50bb
+def _full(x): return x.to(torch.promote_types(x.dtype, torch.float32))              # at least float32; float64 stays, so that gradients can be checked
+
 class PairEncoder(nn.Module):
     "The light asked for and the light of a photo as a vector: (..., 3), (..., 3) -> (..., nf)"
     def __init__(self,
@@ -174,5 +176,6 @@ class SetAttention(nn.Module):
         scale,shift = self.light(v)[..., None, None].to(x).chunk(2, 2)
         y = F.relu(torch.addcmul(shift, x[near], 1+scale))
         a = self.score(y.flatten(0, 1)).unflatten(0, near.shape)
-        a = a.masked_fill(missing[..., None, None, None], -1e4).float().softmax(1).to(y)
+        a = a.masked_fill(missing[..., None, None, None], -1e4)
+        a = _full(a).softmax(1).to(y)
         return sum(w*o for w,o in zip(a.unbind(1), y.unbind(1)))

@@ -9,12 +9,13 @@ __all__ = ['TERMS', 'l1_loss', 'mse_loss', 'ssim_map', 'ssim_loss', 'sobel', 'ed
 # %% ../nbs/22_losses.ipynb #668c39de
 import torch, torch.nn as nn, torch.nn.functional as F
 from .lights import InputError
+from .layers import _full
 
 # %% ../nbs/22_losses.ipynb #21379cd0
 def _pairs(pred, target):
-    "Both as (n, c, h, w) float32"
+    "Both as (n, c, h, w), at least float32"
     if pred.shape != target.shape: raise InputError(f"pred {tuple(pred.shape)} and target {tuple(target.shape)}: give pictures of one shape")
-    return [o.float().reshape(-1, *o.shape[-3:]) for o in (pred, target)]
+    return [_full(o).reshape(-1, *o.shape[-3:]) for o in (pred, target)]
 
 # %% ../nbs/22_losses.ipynb #4d7527f8
 def l1_loss(pred, # (..., c, h, w) in 0..1
@@ -61,8 +62,8 @@ def ssim_loss(pred, # (..., c, h, w) in 0..1
 def sobel(x, # (..., c, h, w)
           ): # (n, 2c, h-2, w-2): derivative to the right of each channel, then downwards, per pixel
     "Sobel gradients: a step of height 1 in a slope of 1 a pixel gives 1"
-    x = x.float().reshape(-1, *x.shape[-3:])
-    k = torch.tensor([[-1., 0, 1], [-2, 0, 2], [-1, 0, 1]], device=x.device)/8
+    x = _full(x).reshape(-1, *x.shape[-3:])
+    k = x.new_tensor([[-1., 0, 1], [-2, 0, 2], [-1, 0, 1]])/8
     n,c = x.shape[:2]
     res = F.conv2d(x.reshape(n*c, 1, *x.shape[-2:]), torch.stack([k, k.T])[:, None]).unflatten(0, (n, c))
     return res.transpose(1, 2).flatten(1, 2)

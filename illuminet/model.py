@@ -12,13 +12,14 @@ import torch, torch.nn as nn, torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
 from .lights import InputError
 from .layers import *
+from .layers import _full
 
 # %% ../nbs/21_model.ipynb #8cd8cacc
 def logit(x, # (...) in 0..1
           eps:float=1e-3, # 0 and 1 are taken as eps and 1-eps: less than half a step of 8 bits
           ): # (...) float32
     "The inverse of the sigmoid, finite at 0 and 1"
-    return torch.logit(x.float(), eps)
+    return torch.logit(_full(x), eps)
 
 # %% ../nbs/21_model.ipynb #3810e1c3
 def _halves(x, # (b, c, h, w)
@@ -102,7 +103,7 @@ class IllumiNet(nn.Module, PyTorchModelHubMixin, library_name='illuminet', licen
         v = self.light(lights)
         x = self.bottleneck(torch.cat([x.repeat_interleave(len(lights)//len(x), 0), expand_light(v.to(x), x.shape[-2:]), *maps[-1]], 1))
         for up,skip,m in zip(self.up, skips[::-1], maps[-2::-1]): x = up(x, skip, v, m)
-        res = self.head(x).float()
+        res = _full(self.head(x))
         if base is None: return torch.sigmoid(res)
         base,hints,more = logit(base), [] if hints is None else list(hints.split(base.shape[1], 1)), self.config['intrinsic']
         res,*shares = res.split([base.shape[1]]+[1]*self.config['hints']+[1, 3, 3]*more, 1)

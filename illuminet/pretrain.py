@@ -8,9 +8,12 @@ __all__ = ['NETWORK', 'CYCLE', 'FREEZE', 'Scene', 'make_scene', 'make_task', 'En
 
 # %% ../nbs/47_pretrain.ipynb #a216d182
 import copy, math, os, time, warnings
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 import numpy as np, pandas as pd, torch
+from torch import distributed
 from torch.utils.data import DataLoader, IterableDataset
 from .lights import *
 from .capture import *
@@ -75,6 +78,10 @@ def make_task(scene, # `Scene`
     return made, torch.from_numpy(np.concatenate([to_float(s.targets), np.broadcast_to(truth, (len(t), *truth.shape))], -1)).permute(0, 3, 1, 2)
 
 # %% ../nbs/47_pretrain.ipynb #94e20e6c
+def _rank(): # -> from 0; how many
+    "Which of the processes that train together this is"
+    return (distributed.get_rank(), distributed.get_world_size()) if distributed.is_available() and distributed.is_initialized() else (0, 1)
+
 class EndlessTasks(IterableDataset):
     "Batches of tasks: (`Inputs`, targets)"
     def __init__(self,
@@ -84,11 +91,14 @@ class EndlessTasks(IterableDataset):
                  seed=0,
                  scene=96, # size of scenes, pixels
                  **kwargs, # for `make_task`
-                 ): self.bs,self.pool,self.reuse,self.seed,self.scene,self.kwargs = bs,pool,reuse,seed,scene,kwargs
+                 ):
+        self.bs,self.pool,self.reuse,self.seed,self.scene,self.kwargs = bs,pool,reuse,seed,scene,kwargs
+        self.rank,self.ranks = _rank()
 
     def __iter__(self):
         info = torch.utils.data.get_worker_info()
         worker,workers = (info.id, info.num_workers) if info else (0, 1)
+        worker,workers = worker+workers*self.rank, workers*self.ranks
         rng,pool,made = np.random.default_rng([self.seed, worker]), [], 0
         while True:
             tasks = []
@@ -200,6 +210,7 @@ def pretrain(out, # folder to write
     "Train the network for any number of photos on synthetic captures"
     out,start = Path(out), time.perf_counter()
     device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+    rank,ranks = _rank()
     torch.manual_seed(seed)
     net = IllumiNet(**NETWORK | (net or {})).to(device, memory_format=torch.channels_last)
     mean,loss,step = copy.deepcopy(net).eval(), RelightLoss(), 0
@@ -212,7 +223,8 @@ def pretrain(out, # folder to write
     def keep():
         with atomic_path(out/'state.pt') as tmp: torch.save(dict(settings=settings, net=net.state_dict(), mean=mean.state_dict(), opt=opt.state_dict(), step=step), tmp)
     out.mkdir(parents=True, exist_ok=True)
-    looked = validation_tasks(captures) if captures and step < steps else None
+    model = torch.nn.parallel.DistributedDataParallel(net) if ranks > 1 else net           # gradients are averaged
+    looked = validation_tasks(captures) if captures and step < steps and not rank else None
     tasks = DataLoader(EndlessTasks(seed=seed+step, **kwargs), batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)
     rows,frozen = [], False
     for inputs,targets in tasks if step < steps else ():
@@ -220,19 +232,21 @@ def pretrain(out, # folder to write
         rate,ends = cycle_rate(step)
         if step >= FREEZE and not frozen: frozen = _freeze(net, mean)
         for g in opt.param_groups: g['lr'] = lr*min(1, (step+1)/500)*rate
-        with torch.autocast(device.type, torch.bfloat16): pred,*parts = net(inputs.images, inputs.lights, inputs.base, hints=inputs.hints, photos=inputs.photos, parts=True)
+        with torch.autocast(device.type, torch.bfloat16): pred,*parts = model(inputs.images, inputs.lights, inputs.base, hints=inputs.hints, photos=inputs.photos, parts=True)
         targets,*truth = targets.split(3, 1)
         l = loss(pred, targets) + .25*_decibels(pred, targets) + .3*_intrinsic_loss(*parts, *truth)
         opt.zero_grad(); l.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.)
         opt.step(); step += 1
         _follow(mean, net, min(.999, step/(step+50)))
+        last = step == steps or (minutes and _first_says(time.perf_counter()-start > 60*minutes))
+        if rank and last: break
+        if rank: continue                                                                     # the first writes
         rows.append(_gains(pred.detach().float(), inputs, targets) | dict(loss=float(l.detach())))
         if step%50 == 0:
             row = pd.DataFrame(rows).mean().round(4); rows = []
             _log(out/'history.csv', dict(step=step, seconds=round(time.perf_counter()-start), **row))
             echo(f"{step:6} {time.perf_counter()-start:6.0f} s  " + '  '.join(f'{k} {v:.3f}' for k,v in row.items()))
-        last = step == steps or (minutes and time.perf_counter()-start > 60*minutes)
         if step%250 == 0 or last: keep()
         if looked and (step%every == 0 or ends or last):
             seen = validate(mean, looked)
@@ -241,6 +255,11 @@ def pretrain(out, # folder to write
         if ends or step == steps: mean.save_pretrained(out)
         if last: break
     return mean
+
+def _first_says(x): # the same in all processes
+    if _rank()[1] == 1: return x
+    distributed.broadcast_object_list(said := [x])
+    return said[0]
 
 @torch.no_grad()
 def _follow(mean, net, share):
@@ -259,6 +278,17 @@ def _log(path, *rows):
     "Add rows to a CSV file"
     pd.DataFrame(rows).to_csv(path, mode='a', header=not path.exists(), index=False)
 
+# %% ../nbs/47_pretrain.ipynb #6a48c469
+@contextmanager
+def _together(): # -> the device of this process, None: as `pretrain` chooses
+    "Join the processes that `torchrun` has started, if it has"
+    if 'LOCAL_RANK' not in os.environ: yield None; return
+    gpu = torch.cuda.is_available()
+    if gpu: torch.cuda.set_device(int(os.environ['LOCAL_RANK']))
+    distributed.init_process_group('nccl' if gpu else 'gloo', timeout=timedelta(hours=2))   # while the first looks, the others wait
+    try: yield f"cuda:{os.environ['LOCAL_RANK']}" if gpu else None
+    finally: distributed.destroy_process_group()
+
 # %% ../nbs/47_pretrain.ipynb #a0510ea8
 def ship(run, # folder of a run that has come to the end of a cycle
          out=WEIGHTS, # folder to write
@@ -273,20 +303,20 @@ def ship(run, # folder of a run that has come to the end of a cycle
 
 # %% ../nbs/47_pretrain.ipynb #6460aa08
 def main():
-    "`python -m illuminet.pretrain OUT`"
+    "`python -m illuminet.pretrain OUT`, or `torchrun --nproc-per-node N -m illuminet.pretrain OUT`"
     import argparse
     p = argparse.ArgumentParser(description='Make the shipped weights, from synthetic captures alone')
     p.add_argument('out', help='folder to write; a run that stands there goes on')
     p.add_argument('--steps', type=int, default=7*CYCLE)
     p.add_argument('--captures', help='folder of captures to look at on the way')
-    p.add_argument('--workers', type=int, default=max(1, (os.cpu_count() or 2)//2), help='processes that make tasks')
+    p.add_argument('--workers', type=int, default=max(1, (os.cpu_count() or 2)//2//int(os.environ.get('LOCAL_WORLD_SIZE', 1))), help='processes that make tasks, for each that trains')
     p.add_argument('--threads', type=int, help='of the training itself, on the CPU')
     p.add_argument('--minutes', type=float, help='stop after so long, to go on another time')
-    p.add_argument('--bs', type=int, default=8, help='scenes a step')
+    p.add_argument('--bs', type=int, default=8, help='scenes a step, for each process that trains')
     p.add_argument('--ship', action='store_true', help='write the weights of the run into the package, train nothing')
     a = p.parse_args()
     if a.ship: return ship(a.out)
     if a.threads: torch.set_num_threads(a.threads)
-    pretrain(a.out, a.steps, captures=a.captures, workers=a.workers, minutes=a.minutes, bs=a.bs, echo=lambda o: print(o, flush=True))
+    with _together() as device: pretrain(a.out, a.steps, captures=a.captures, workers=a.workers, minutes=a.minutes, bs=a.bs, device=device, echo=lambda o: print(o, flush=True))
 
 if __name__ == '__main__' and '__file__' in globals(): main()
