@@ -18,7 +18,7 @@ from .relightable import *
 from .bake import *
 from .superpose import *
 from .viewer import *
-from .viewer import _resized, _START
+from .viewer import _has_planes, _resized, _START
 try: from anywidget import AnyWidget
 except ImportError: AnyWidget = None                               # sliders do
 
@@ -106,8 +106,6 @@ class Latest:
         return self.idle.wait(seconds)
 
 # %% ../nbs/38_disc.ipynb #9f06fa94
-def _has_planes(r): return isinstance(r, (PTM, HSH, Baked)) and 'index' not in r.tensors and len(r.tensors.get('coefficients', ())) <= 9
-
 def _jpeg(image, # (h, w, 3) float
           side:int) -> bytes:
     "A picture to send"

@@ -24,6 +24,7 @@ from .relightable import *
 from .morph import *
 from .inputs import *
 from .model import *
+from .pretrained import *
 from .losses import *
 from .data import turn_flip
 from .benchmark import captures_in
@@ -144,15 +145,13 @@ def validate(net, # `IllumiNet` made with photos=True
              tasks, # from `validation_tasks`
              ) -> pd.DataFrame: # a row a task: capture, photos, psnr, reference, gain (dB)
     "How far above the reference a network is"
-    device,rows = next(net.parameters()).device, []
+    rows = []
     net.eval()
     for t in tasks:
-        i = t['inputs'].to(device)
-        with torch.autocast(device.type, torch.bfloat16): pred = net(i.images, i.lights, i.base, hints=i.hints, photos=i.photos)
-        pred = pred.float().permute(0, 2, 3, 1).cpu().numpy()
+        pred = run_network(net, t['inputs'])
         rows.append(dict(capture=t['capture'], photos=t['photos'], psnr=float(np.mean(psnr(pred, t['targets'], t['mask']))), reference=t['reference']))
         if t['photos'] == '1':                                                                    # both scaled by their best factor: what is left is the shading
-            both = [float(np.mean(psnr((o*((o*t['targets']).sum()/max((o*o).sum(), 1e-9))).clip(0, 1), t['targets'], t['mask']))) for o in (pred, np.moveaxis(i.base.cpu().numpy(), 1, -1))]
+            both = [float(np.mean(psnr((o*((o*t['targets']).sum()/max((o*o).sum(), 1e-9))).clip(0, 1), t['targets'], t['mask']))) for o in (pred, np.moveaxis(t['inputs'].base.numpy(), 1, -1))]
             rows[-1]['scaled_gain'] = both[0]-both[1]
     res = pd.DataFrame(rows)
     return res.assign(gain=res.psnr-res.reference)

@@ -86,7 +86,7 @@ class Pretrained(Relightable, method='illuminet'):
             if known: r.tensors |= dict(zip(('normals', 'albedo'), (o.astype(np.float16) for o in known)))
             r.tensors |= {f'base.{k}': v for k,v in base.tensors.items() if k not in r.tensors}
             r.config |= dict(base=base.method, base_config=base.config)
-            if gain is None: r.config['gain'] = r._choose_gain()
+            if gain is None and len(cap) > 3: r.config['gain'] = r._choose_gain()
         return r
 
     @property
@@ -144,8 +144,7 @@ class Pretrained(Relightable, method='illuminet'):
         for i in farthest_lights(lights, min(most, len(lights))):
             others = Capture(np.delete(photos[:, y, x], i, 0), np.delete(lights, i, 0))
             r = type(self).fit(others, self.net, 1.)
-            base,pred = r.base.relight(lights[i:i+1]) if r.base else None, r.relight(lights[i:i+1])
-            if base is None: return 1.
+            base,pred = r.base.relight(lights[i:i+1]), r.relight(lights[i:i+1])
             tried.append([float(psnr(_blend(base, pred, g), to_float(photos[i:i+1, y, x]))[0]) for g in gains])
         tried = np.array(tried)
         best = int(tried.mean(0).argmax())

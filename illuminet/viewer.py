@@ -86,6 +86,9 @@ def _resized(a, # (h, w, 3) uint8
     if s >= 1: return a
     return np.asarray(Image.fromarray(a).resize([max(1, round(o*s)) for o in a.shape[1::-1]], Image.Resampling.HAMMING))
 
+def _has_planes(r): # of its own, few enough to send
+    return isinstance(r, (PTM, HSH, Baked)) and 'index' not in r.tensors and len(r.tensors.get('coefficients', ())) <= 9
+
 def web_planes(r:Relightable,
                planes:int=18, # of 8 bits, for what has to be baked: a multiple of 3
                side:int=1600, # longest side of the pictures, at most
@@ -94,8 +97,7 @@ def web_planes(r:Relightable,
     if planes < 3 or planes % 3: raise InputError(f"planes={planes}: three go into each picture: give a multiple of 3")
     if side < 1: raise InputError(f"side={side}: give at least one pixel")
     r = _smaller(one_table(r, planes) if 'index' in r.tensors else r, side)
-    own = isinstance(r, (PTM, HSH, Baked)) and len(r.tensors.get('coefficients', ())) <= 9
-    info,pictures = (r if own else bake(r, planes, clusters=1))._web(planes)
+    info,pictures = (r if _has_planes(r) else bake(r, planes, clusters=1))._web(planes)
     pictures = np.stack([_resized(a, side) for a in pictures])
     if 'basis' in info: info['basis'] = base64.b64encode(np.array(info['basis'], np.uint8)).decode()
     return WebPlanes(dict(info, height=pictures.shape[1], width=pictures.shape[2]), pictures)
