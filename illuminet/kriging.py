@@ -13,25 +13,26 @@ from .capture import *
 from .relightable import *
 from .rbf import *
 
-# %% ../nbs/13_kriging.ipynb #9d08ce48
+# %% ../nbs/13_kriging.ipynb #654e6e05
 def light_kernels(a, # (m, 3) unit vectors
                   b, # (n, 3) unit vectors
                   ) -> dict: # name -> (m, n): covariance of a pixel under either
     "What photos of a surface vary by, over the lights"
     a,b = (np.asarray(o, np.float64) for o in (a, b))
     cos = (a@b.T).clip(-1, 1)
-    angle,d = np.arccos(cos), np.sqrt(2-2*cos)
+    angle,(u,v) = np.arccos(cos), (stereographic(o) for o in (a, b))
+    d = np.sqrt(((u[:, None]-v)**2).sum(-1))
     tilt = lambda l: np.arccos(l[:, 2].clip(-1, 1))                                       # from the camera
     matern = lambda s: (1+np.sqrt(3)*d/s)*np.exp(-np.sqrt(3)*d/s)
     glare = lambda deg: np.multiply.outer(*(np.exp(-.5*(tilt(l)/np.deg2rad(deg))**2) for l in (a, b)))
-    slope = a[:, :2]@b[:, :2].T
-    return dict(one=np.ones_like(cos), z=np.outer(a[:, 2], b[:, 2]), xy=slope, quad=slope**2, arc=(np.sin(angle)+(np.pi-angle)*cos)/np.pi, near=matern(.4), far=matern(1.),
-                glare10=glare(10), glare20=glare(20), glare35=glare(35), spot=glare(20)*matern(.3), noise=(d < 1e-6).astype(np.float64))
+    z,slope = np.outer(a[:, 2], b[:, 2]), a[:, :2]@b[:, :2].T
+    return dict(one=np.ones_like(cos), z=z, slope=slope, zz=z**2, zslope=z*slope, slope2=slope**2, slope3=slope**3, arc=(np.sin(angle)+(np.pi-angle)*cos)/np.pi, near=matern(.3), far=matern(.8), rough=np.exp(-d/.35),
+                glare10=glare(10), glare20=glare(20), glare35=glare(35), spot20=glare(20)*matern(.2), spot35=glare(35)*matern(.3), noise=(d < 1e-6).astype(np.float64))
 
 def _sum(kernel, a, b): return sum(kernel[k]*o for k,o in light_kernels(a, b).items())
 
-# %% ../nbs/13_kriging.ipynb #7b93e274
-PRIOR = dict(noise=(-6.5, 1.))      # mean and spread of the logarithm of a weight; of the others:
+# %% ../nbs/13_kriging.ipynb #45747fba
+PRIOR = dict(noise=(-9.5, 1.))      # mean and spread of the logarithm of a weight; of the others:
 OTHERS = (-2., 3.)
 
 def choose_kernel(lights, # (n, 3) of the photos
