@@ -86,7 +86,7 @@ def _cluster(address): # 'tcp://…', or a Dask cluster -> submit(f, *args)
     except (OSError, ValueError) as e: raise InputError(f"{address}: no Dask cluster answers ({e}): give its scheduler, as in tcp://127.0.0.1:8786") from e
     with client: yield client.get_executor(pure=False).submit
 
-# %% ../nbs/48_many.ipynb #87260472
+# %% ../nbs/48_many.ipynb #d2633d26
 def _one(path, out, about, share): # -> a row of the report
     "What a process does: fit one capture, tell what came of it"
     start,row = time.perf_counter(), dict(capture=out.name)
@@ -133,9 +133,12 @@ def fit_many(captures, # folder of captures, or a list of their folders or `.lp`
     write()
     with _cluster(dask) if dask else _processes(jobs) as submit:
         todo = {submit(_one, f, out/n, about, jobs): n for f,n in zip(folders, names) if not (out/n/'config.json').is_file()}
-        for o in as_completed(todo):
-            name,e = todo[o], o.exception()
-            rows[name] = dict(capture=name, state='failed', why=f'its process died ({type(e).__name__}): too large for the memory?') if e else o.result()
-            write()
-            echo(f"{name:32} {rows[name]['state']:8} {rows[name].get('why', '')}".rstrip())
+        written = time.monotonic()
+        try:
+            for o in as_completed(todo):
+                name,e = todo[o], o.exception()
+                rows[name] = dict(capture=name, state='failed', why=f'its process died ({type(e).__name__}): too large for the memory?') if e else o.result()
+                echo(f"{name:32} {rows[name]['state']:8} {rows[name].get('why', '')}".rstrip())
+                if time.monotonic() > written+1: write(); written = time.monotonic()
+        finally: write()
     return pd.DataFrame([rows.get(n, dict(capture=n, state='done')) for n in names], columns=['capture', 'state', 'seconds', 'nbytes', 'why', 'warnings'])
