@@ -187,15 +187,23 @@ def resolving():
 
 @check
 def wheel():
-    "the wheel builds and holds every module and its data"
+    "the wheel builds, holds every module and its data, and is no larger than 15 MB"
     src = Path(TEMP.name)/'wheel'
     shutil.copytree(ROOT, src, ignore=IGNORED)
     run(sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps', '--no-build-isolation', '-w', TEMP.name, src)
     path, = Path(TEMP.name).glob('*.whl')
     inside = zipfile.ZipFile(path).namelist()
+    size = path.stat().st_size/1e6
     version = re.search(r'^version = (\S+)', (ROOT/'settings.ini').read_text(), re.M)[1]
     bad = [f'illuminet/{k}: not in the wheel' for k in under(src/'illuminet') if f'illuminet/{k}' not in inside]
+    bad += [] if size <= 15 else [f'{path.name}: {size:.1f} MB']
     return bad + ([] if f'-{version}-' in path.name else [f'{path.name}: the version is {version}'])
+
+@check
+def speed():
+    "speed: what takes seconds to measure, and what of it fell by more than 20 % since nbs/benchmarks/speed.json (told, never a failure)"
+    for line in run(sys.executable, ROOT/'nbs/benchmarks/speed.py', '--quick', cwd=TEMP.name).splitlines(): print(f'     {line}')
+    return []
 
 @check
 def newest():
