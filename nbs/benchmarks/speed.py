@@ -1,9 +1,9 @@
 """How fast it is, in one file: `python nbs/benchmarks/speed.py` measures all of it, says what fell by more than 20 % since speed.json, and writes that anew
 
-What is compared takes turns in one process (imports: in fresh ones) and the best rounds are taken, so that a ratio holds on a busy
-machine; seconds are medians, or the best where it says so, and are compared on the same machine only. `--quick` measures what takes seconds, and writes nothing.
+What is compared takes turns in one process (imports: in fresh ones) and the best round of each is taken: a ratio holds on a busy machine.
+Seconds are compared on the same machine only. `--quick` measures what takes seconds, and writes nothing.
 """
-import argparse, json, os, platform, shutil, statistics, subprocess, sys, tempfile, time, warnings
+import argparse, json, os, platform, shutil, subprocess, sys, tempfile, time, warnings
 from pathlib import Path
 import numpy as np, torch
 from illuminet.learner import *
@@ -38,7 +38,7 @@ FIGURES = {  # key: what it is, its unit, whether more is better
     'import': ('import illuminet.learner, against fastai.vision.all', 'ratio', False),
     'import_s': ('import illuminet.learner', 's', False),
     'wheel_mb': ('the wheel', 'MB', False),
-    'one_s': ('relight one photo of 512² with the weights of the package, best of 3', 's', False),
+    'one_s': ('relight one photo of 512² with the weights of the package', 's', False),
     'eight_s': ('eight photos of 512² under a new light, after a fit', 's', False),
 }
 ALIKE = ('ratio', 'MB')    # units that can be compared between machines
@@ -59,27 +59,28 @@ def megapixel():
 
 def training():
     t = turns(plain=make_step(False, 256, 8, 'cpu'), ours=make_step(True, 256, 8, 'cpu'))
-    return dict(training=against(t['plain'], t['ours']), training_s=statistics.median(t['ours']))
+    return dict(training=against(t['plain'], t['ours']), training_s=min(t['ours']))
 
 def fits():
     cap = sample_capture(); mix = np.eye(len(cap), dtype=np.float32)
     t = turns(product=lambda: mix@to_float(cap.images).reshape(len(cap), -1), **{m: lambda m=m: fit(cap, m) for m in ('ptm', 'hsh', 'rbf', 'morph')})
     base = t.pop('product')
-    return {f'fit_{m}': against(v, base) for m,v in t.items()} | {f'fit_{m}_s': statistics.median(v) for m,v in t.items()}
+    return {f'fit_{m}': against(v, base) for m,v in t.items()} | {f'fit_{m}_s': min(v) for m,v in t.items()}
 
 def planes():
     with tempfile.TemporaryDirectory() as d:
         make(Path(d)/'photos', 1)
         fit_large(f'{d}/photos', f'{d}/planes', 'rbf')
-        ms = sorted((bandwidth(Relightable.load(f'{d}/planes')) for _ in range(3)), key=lambda o: o['relight']/o['copy'])[1]
-    return dict(planes=ms['relight']/ms['copy'], planes_ms=ms['relight'])
+        runs = [bandwidth(Relightable.load(f'{d}/planes')) for _ in range(3)]
+    relight,copy = (min(o[k] for o in runs) for k in ('relight', 'copy'))
+    return dict(planes=relight/copy, planes_ms=relight)
 
 def rbf():
     r = fit(megapixel(), 'rbf', smoothing=0)
     photos,lights = r.tensors['photos'], iter(dome(16))
     to = np.empty_like(photos)
     t = turns(relight=lambda: r.relight(next(lights)), copy=lambda: np.copyto(to, photos))
-    return dict(rbf=against(t['relight'], t['copy']), rbf_ms=1e3*statistics.median(t['relight']))
+    return dict(rbf=against(t['relight'], t['copy']), rbf_ms=1e3*min(t['relight']))
 
 def out_of_core():
     with tempfile.TemporaryDirectory() as d:
@@ -151,12 +152,12 @@ def fell(new, old):
         a,b = old['figures'].get(k), new['figures'].get(k)
         if a and b and (same or unit in ALIKE) and (b/a if more else a/b) < .8: yield f'{k}: {a:g} before, {b:g} now ({unit}; {what})'
 
-def sentence(figures):
+def sentence(res):
     "What the README says"
-    f = {k: figures.get(k, float('nan')) for k in FIGURES}
-    return (f"a training step is {f['training']:.1f} times as fast as that of a plain version of the network; RBF is fitted to the sample in {f['fit_rbf_s']:.2f} s, moving shadows in {f['fit_morph_s']:.1f} s; "
-            f"a megapixel is relit from nine planes in {f['planes_ms']:.0f} ms, and a photo of 512² by the network in {f['one_s']:.2f} s; "
-            f"a fit out of core takes up to {max(f[f'large_{m}'] for m in ('ptm', 'hsh', 'rbf')):.1f} times as long as decoding the photos; "
+    f,n = {k: res['figures'].get(k, float('nan')) for k in FIGURES}, res['about']['threads']
+    return (f"with {'one thread' if n == 1 else f'{n} threads'}, a training step is {f['training']:.1f} times as fast as that of a plain version of the network; "
+            f"RBF is fitted to the sample in {f['fit_rbf_s']:.2f} s, moving shadows in {f['fit_morph_s']:.1f} s; a megapixel is relit from nine planes in {f['planes_ms']:.0f} ms, "
+            f"a photo of 512² by the network in {f['one_s']:.2f} s; a fit out of core takes up to {max(f[f'large_{m}'] for m in ('ptm', 'hsh', 'rbf')):.1f} times as long as decoding the photos; "
             f"the import takes {f['import']:.1f} times as long as fastai's, and the wheel has {f['wheel_mb']:.0f} MB.")
 
 def main():
@@ -180,6 +181,6 @@ def main():
     if a.quick: return
     res['about'] |= dict(load=[*res['about']['load'], load()], minutes=round((time.perf_counter()-begin)/60, 1))
     with atomic_path(a.out) as tmp: tmp.write_text(json.dumps(res, indent=1))
-    print('The README says:', sentence(res['figures']))
+    print('For the README:', sentence(res))
 
 if __name__ == '__main__': main()
