@@ -1,7 +1,8 @@
 """How fast it is, in one file: `python nbs/benchmarks/speed.py` measures all of it, says what fell by more than 20 % since speed.json, and writes that anew
 
-What is compared takes turns in one process (imports: in fresh ones) and the best round of each is taken: a ratio holds on a busy machine.
-Seconds are compared on the same machine only. `--quick` measures what takes seconds, and writes nothing.
+What is compared takes turns in one process (imports: in fresh ones) and the best round of each is taken. That is not enough
+where other work fills the machine, so a run that starts beside such work is kept as busy: it is judged by nothing, and the README says nothing of it. Seconds
+are compared on the same machine only. `--quick` measures what takes seconds, and writes nothing.
 """
 import argparse, json, os, platform, shutil, subprocess, sys, tempfile, time, warnings
 from pathlib import Path
@@ -145,6 +146,8 @@ def about():
 
 def load(): return round(os.getloadavg()[0], 2) if hasattr(os, 'getloadavg') else None    # the machine's, of the last minute
 
+def busy(res): return (res['about']['load'][0] or 0) > res['about']['cores']/4    # with other work, before the run began
+
 def fell(new, old):
     "A line for each figure that got worse by more than 20 %"
     same = all(new['about'][k] == old['about'].get(k) for k in ('processor', 'cores', 'threads', 'torch'))
@@ -177,10 +180,11 @@ def main():
         res['figures'] |= got
         print(f'{name:12}', res['notes'].get(name) or '  '.join(f'{k} {v:g}' for k,v in got.items()), f'({time.perf_counter()-start:.0f} s)', flush=True)
     if old:
+        if any(map(busy, (res, old))): print('other work ran on the machine, now or before: what follows may come from that')
         for line in fell(res, old): print('fell by more than 20 %:', line)
     if a.quick: return
     res['about'] |= dict(load=[*res['about']['load'], load()], minutes=round((time.perf_counter()-begin)/60, 1))
     with atomic_path(a.out) as tmp: tmp.write_text(json.dumps(res, indent=1))
-    print('For the README:', sentence(res))
+    print('the machine was busy: run it again when it is not' if busy(res) else f'For the README: {sentence(res)}')
 
 if __name__ == '__main__': main()
