@@ -165,7 +165,9 @@ class Baked(Relightable, method='baked'):
             flat = split_halves(self.tensors['planes'].reshape(len(self.tensors['planes']), -1), self.config['halves'])
             if (index[1:] < index[:-1]).any(): order = np.argsort(index, kind='stable'); index,flat = index[order], flat[:, order]
             else: order = None                                                  # groups are strips of rows
-            self._order = self.tensors['planes'], order, np.searchsorted(index, np.arange(len(self.tensors['basis'])+1)).tolist(), flat
+            starts = np.searchsorted(index, np.arange(len(self.tensors['basis'])+1)).tolist()
+            if starts[-1] < index.size: raise InputError(f"index names group {index[-1]}, there are {len(starts)-1}: bake it anew")
+            self._order = self.tensors['planes'], order, starts, flat
         return self._order[1:]
 
 # %% ../nbs/14_bake.ipynb #94276f00

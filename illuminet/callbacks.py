@@ -191,7 +191,7 @@ class CheckpointCB(Callback):
         try: self.loaded = torch.load(self.path, map_location='cpu', weights_only=True)
         except FileNotFoundError: return 0
         except Exception: self.loaded = {}                          # torch raises many kinds for a broken file
-        if self.loaded.get('settings') != self.settings: self.loaded = None
+        if not isinstance(self.loaded, dict) or self.loaded.get('settings') != self.settings: self.loaded = None
         return self.loaded['epoch']+1 if self.loaded else 0
 
     def _stateful(self): return {type(cb).__name__: cb for cb in self.learn.cbs if hasattr(cb, 'load_state')}

@@ -16,7 +16,13 @@ from typing import Annotated, Optional
 import typer
 
 # %% ../nbs/50_cli.ipynb #3d098f68
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
+_claims = contextlib.ExitStack()   # of outputs, while a command runs
+
+class _Commands(typer.core.TyperGroup):
+    def invoke(self, ctx):
+        with _claims: return super().invoke(ctx)
+
+app = typer.Typer(cls=_Commands, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
                   help="Relight photographs: photos under known lights in, pictures under any light out.")
 
 def _path(text): return Path(text).expanduser()
@@ -78,6 +84,8 @@ def _check_out(out:Path, # what will be written
     there = next(o for o in (out, *out.absolute().parents) if o.exists())
     if not there.is_dir() and there != out: wrong(f"{there} is a file: choose another folder")
     if not os.access(there, os.W_OK): wrong(f"{there} may not be written: choose another folder")
+    from illuminet.lights import claim
+    _claims.enter_context(claim(out))
 
 # %% ../nbs/50_cli.ipynb #5a11c0a8
 def _kind(path:Path) -> str: # 'capture', 'model', 'bundle', 'ptm', 'rti' or 'photo'

@@ -106,6 +106,14 @@ class Network(Relightable, method='trained'):
             res.append(self.model.decode(features, torch.from_numpy(lights[i]), *((_nchw(base), torch.from_numpy(reach)) if base is not None else ())))
         return torch.cat(res).permute(0, 2, 3, 1).numpy()
 
+    def _try(self):
+        "Relight a corner"
+        t = self.tensors
+        if 'photos' in t and t['photos'].shape[1:3] != t['image'].shape[:2]: raise InputError(f"photos of {t['photos'].shape[1:3]}, an image of {t['image'].shape[:2]}")
+        small = type(self)(t | {k: t[k][i] for k,i in dict(image=np.s_[:16, :16], photos=np.s_[:, :16, :16]).items() if k in t}, **self.config)
+        small.relight((0, 0, 1))
+        self._model = small.model
+
     def _relight(self, lights):
         if self.config['base'] and not float(self.model.gain): return self.base(lights)[0]
         return self._corrected(lights, lambda i: self.base(lights[i]))
@@ -205,11 +213,12 @@ def train(light_directions, # (n, 3) towards the light
                     offset=offset, bs=bs, size=size, steps=steps, seed=seed, net=learn.model.config)
     stop = EarlyStopCB(patience=patience, start=_psnrs(learn).mean() if base else None)
     with contextlib.ExitStack() as stack:
+        if out: stack.enter_context(claim(out))
         if not progress: stack.enter_context(learn.no_bar()); stack.enter_context(learn.no_logging())
         _fit(learn, epochs, lr, schedule, [SeedCB(seed), stop, *(cbs or [])], out, settings)
-    learn.metrics_ = _judge(learn, stop, settings, time.perf_counter()-start)
-    if progress: print(verdict(learn.metrics_))
-    if out: _write(learn, out)
+        learn.metrics_ = _judge(learn, stop, settings, time.perf_counter()-start)
+        if progress: print(verdict(learn.metrics_))
+        if out: _write(learn, out)
     return learn
 
 # %% ../nbs/40_learner.ipynb #8a8a9e9a

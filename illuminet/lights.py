@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['ENCODINGS', 'InputError', 'as_lights', 'from_angles', 'to_angles', 'rings', 'dome', 'project', 'stereographic',
            'from_stereographic', 'turn_lights', 'flip_lights', 'encode_fourier', 'encode_sh', 'encode_xyz',
-           'encode_lights', 'encoding_size', 'farthest_lights', 'atomic_path', 'read_lp', 'base_name', 'write_lp']
+           'encode_lights', 'encoding_size', 'farthest_lights', 'atomic_path', 'claim', 'read_lp', 'base_name',
+           'write_lp']
 
 # %% ../nbs/00_lights.ipynb #d491d089
 import codecs, math, os, re, shutil, uuid, warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 import numpy as np, torch
 
@@ -231,11 +232,46 @@ def atomic_path(path, # file or folder to write
         os.replace(tmp, path)
         _remove(old)
     except OSError as e:
-        if old.exists() and not path.exists(): os.replace(old, path)
         why = e.strerror or e
         raise InputError(f"{path}: cannot be written ({why}): choose a folder with room that you may write to") from e
     except InputError as e: raise InputError(str(e).replace(str(tmp), str(path))) from e   # from a file within a folder
-    finally: _remove(tmp)
+    finally:
+        if old.exists() and not path.exists(): os.replace(old, path)
+        _remove(tmp)
+
+# %% ../nbs/00_lights.ipynb #e523261b
+_claimed = set()   # paths, of this process
+
+def _clear_up(path):
+    "Remove what killed runs left of `atomic_path(path)` and of files within the folder `path`; put back what they had moved aside"
+    def left(where, stem, suffix): return [o for o in where.iterdir() if re.fullmatch(rf'\.{stem}-[0-9a-f]{{8}}(-old)?{suffix}(\.raw)?', o.name)]
+    beside = left(path.parent, re.escape(path.stem), re.escape(path.suffix))
+    for o in beside:
+        if o.stem.endswith('-old') and not path.exists(): os.replace(o, path)
+    folders = [path, *(o for o in path.iterdir() if o.is_dir())] if path.is_dir() else []
+    for o in [*beside, *(o for f in folders for o in left(f, r'.+', r'(\.\w+)?'))]: _remove(o)
+
+@contextmanager
+def claim(path, # file or folder that a run writes
+          ):
+    "Within the block no other process claims `path`; what killed runs left of it is cleared up"
+    from filelock import FileLock, Timeout
+    path = Path(path).absolute()
+    if path in _claimed: yield; return
+    lock = FileLock(path.with_name(f'.{path.name}.lock'))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout: raise InputError(f"{path}: another run is writing it: wait for it to end, or choose another folder") from None
+    except OSError as e: raise InputError(f"{path}: cannot be written ({e.strerror or e}): choose a folder with room that you may write to") from e
+    _claimed.add(path)
+    try:
+        _clear_up(path)
+        yield
+    finally:
+        _claimed.discard(path)
+        with suppress(OSError): os.unlink(lock.lock_file)                        # while it is held: who waits for it looks again
+        lock.release()
 
 # %% ../nbs/00_lights.ipynb #3c742026
 _number = re.compile(r'[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?')

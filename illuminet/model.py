@@ -70,7 +70,12 @@ class IllumiNet(nn.Module, PyTorchModelHubMixin, library_name='illuminet', licen
                         **kwargs, # for `huggingface_hub`: revision=, token=, cache_dir= …
                         ): # `IllumiNet`, in evaluation mode
         "A network from its weights"
-        with contextlib.redirect_stdout(io.StringIO()): return super().from_pretrained(WEIGHTS if name is None else name, **kwargs)
+        try:
+            with contextlib.redirect_stdout(io.StringIO()): net = super().from_pretrained(WEIGHTS if name is None else name, **dict(strict=True) | kwargs)
+        except (MemoryError, InputError): raise
+        except Exception as e: raise InputError(f"{name}: no network can be read ({type(e).__name__}: {e!s:.300}): give a folder that `save_pretrained` wrote, or an id of the Hub") from e
+        if bad := [k for k,v in net.state_dict().items() if not v.isfinite().all()]: raise InputError(f"{name}: weights that are NaN or infinite, in {bad[0]}: copy or train it anew")
+        return net
 
     def encode(self,
                images, # (b, in_channels, h, w), 0..1

@@ -148,7 +148,7 @@ class PixelNet(Relightable, method='pixelnet'):
     def _relight(self, lights):
         xy,weights,(h,w) = torch.from_numpy(project(lights)), self._weights, self.tensors['planes'].shape[1:]
         res = np.empty((len(lights), h*w, 3), np.float32)
-        n = max(1, (1<<16)//len(lights))
+        n = max(1, min(1<<16, (1<<22)//len(self.tensors['b1']))//len(lights))            # what a layer holds stays below 16 MB, times the lights
         for i in range(0, h*w, n): res[:, i:i+n] = decode_codes(self._codes(slice(i, i+n)), xy, *weights).transpose(0, 1)
         return res.reshape(-1, h, w, 3)
 

@@ -51,12 +51,17 @@ def built_network(config, # of the network
                   tensors, # as `network_tensors` gives them, among others
                   ) -> IllumiNet: # in evaluation mode
     "The network whose weights are kept in a relightable"
-    few = lambda o: ', '.join(list(o)[:3]) + (' …' if len(o) > 3 else '')
-    try: net = IllumiNet(**config)
-    except (KeyError, TypeError) as e: raise InputError(f"config.json: no network can be built from 'net' ({e}): it belongs to another version") from e
-    missing,unexpected = net.load_state_dict({k[4:]: torch.from_numpy(v) for k,v in tensors.items() if k.startswith('net.')}, strict=False)
-    if unexpected or any(not k.endswith('num_batches_tracked') for k in missing):
-        raise InputError(f"weights do not fit the network of config.json: {few(unexpected)} {few(missing)}: they belong to another model")
+    weights = {k[4:]: torch.from_numpy(v) for k,v in tensors.items() if k.startswith('net.')}
+    try:
+        if len(config['widths']) > len(weights): raise TypeError(f"{len(config['widths'])} floors")
+        with torch.device('meta'): due = {k: v.shape for k,v in IllumiNet(**config).state_dict().items() if not k.endswith('num_batches_tracked')}
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError, OverflowError) as e:
+        raise InputError(f"config.json: no network can be built from 'net' ({e!s:.200}): it belongs to another version") from e
+    if wrong := sorted(k for k in {*weights, *due} if k not in weights or k not in due or weights[k].shape != due[k]):
+        raise InputError(f"weights do not fit the network of config.json: {', '.join(wrong[:3])}{' …' if len(wrong) > 3 else ''}: they belong to another model")
+    if bad := [k for k,v in weights.items() if not v.isfinite().all()]: raise InputError(f"weights that are NaN or infinite, in {bad[0]}: copy or train it anew")
+    net = IllumiNet(**config)
+    net.load_state_dict(weights, strict=False)
     return net.eval()
 
 def _for_photos(net, name):
@@ -109,6 +114,19 @@ class Pretrained(Relightable, method='illuminet'):
 
     @property
     def settings(self): return dict(net=self.net if isinstance(self.config['net'], dict) else self.config['net'], gain=self.config['gain'])
+
+    def _try(self):
+        "Look at the shapes, build a network of its own; any other is loaded on first use"
+        t = self.tensors; n,h,w,_ = t['photos'].shape
+        due = dict(photos=(n, h, w, 3), lights=(n, 3), normals=(h, w, 3), albedo=(h, w, 3))
+        wrong = [k for k in due if t[k].shape != due[k]] if 'normals' in t else [k for k in ('photos', 'lights') if t[k].shape != due[k]]
+        if wrong: raise InputError(f"tensor {wrong[0]!r} is {t[wrong[0]].shape}")
+        to_float(t['photos'][:, :1]); net,gain = self.config['net'], self.config['gain']
+        if not isinstance(net, (dict, str, type(None))) or not 0 <= gain <= 1: raise InputError(f"net={net!r:.100}, gain={gain!r:.100}")
+        if isinstance(net, dict): _for_photos(self.net, 'net')
+        if self.base:
+            self.base._check()
+            if self.base.shape != self.shape: raise InputError(f"a base of {self.base.shape}")
 
     def _relight(self, lights):
         t = self.tensors

@@ -6,9 +6,8 @@
 __all__ = ['Strips', 'TensorWriter', 'fit_large', 'relight_large', 'normals_large']
 
 # %% ../nbs/18_stream.ipynb #a97cb622
-import json, os, shutil
+import json, os
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 import numpy as np, pyvips, torch
 from .lights import *
@@ -129,24 +128,6 @@ def _is_relightable(folder):
     try: return not names or (names <= {'model.safetensors', 'config.json'} and {'format', 'method'} <= {*json.loads((folder/'config.json').read_text())})
     except (OSError, ValueError, TypeError): return False
 
-@contextmanager
-def _unfinished(out, # the folder to write
-                ): # a folder beside it
-    "A folder that takes its name when all is written; what an earlier, killed run left is removed"
-    out = Path(out)
-    if out.exists() and not _is_relightable(out): raise InputError(f"{out}: is there and holds something else than a relightable: choose another folder")
-    tmp,old = out.parent/f'.{out.name}-unfinished', out.parent/f'.{out.name}-old'
-    try:
-        if old.exists() and not out.exists(): os.replace(old, out)                 # killed between the two renames below
-        for o in (tmp, old): shutil.rmtree(o, ignore_errors=True)
-        tmp.mkdir(parents=True)
-        yield tmp
-        if out.exists(): os.replace(out, old)
-        os.replace(tmp, out)
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError as e: raise InputError(f"{out}: cannot be written ({e.strerror or e}): choose a folder with room that you may write to") from e
-    finally: shutil.rmtree(tmp, ignore_errors=True)
-
 # %% ../nbs/18_stream.ipynb #7a926f40
 def _blocks(f, # (n, b, ...) -> (k, b, ...)
             x, # (n, p, ...)
@@ -170,8 +151,12 @@ def fit_large(path, # folder with photos and a `.lp` file, or that file
     known = dict(ptm=('form',), hsh=('terms',), rbf=('coordinates', 'kernel', 'smoothing'))[method]
     if unknown := [k for k in kwargs if k not in known]: raise InputError(f"{unknown[0]}: {method} has no such setting: choose among {', '.join(known)}")
     strips = Strips(path)
+    out = Path(out)
+    if out.exists() and not _is_relightable(out): raise InputError(f"{out}: is there and holds something else than a relightable: choose another folder")
     if method == 'rbf': rbf_weights(strips.lights[:1], strips.lights[:1], **{k: v for k,v in kwargs.items() if v is not None})      # wrong settings are told now
-    with _unfinished(out) as tmp, one_blas_thread(): (_stream_baked if method == 'rbf' else _stream_basis)(strips, tmp, method, planes, **kwargs)
+    with claim(out), atomic_path(out) as tmp, one_blas_thread():
+        tmp.mkdir()
+        (_stream_baked if method == 'rbf' else _stream_basis)(strips, tmp, method, planes, **kwargs)
     return Relightable.load(out, lazy=True)
 
 def _stream_basis(strips, out, method, planes, **config):
