@@ -224,6 +224,33 @@ def newest():
     return [f'{w}: not the one that ran' for w in named if w not in out]
 
 @check
+def unsafe():
+    "nothing that a user opens is executed: no pickle, eval, exec, shell, nor torch.load without weights_only=True"
+    def wrong(node):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            return any((a.name or '').split('.')[0] in BANNED for a in node.names) or (getattr(node, 'module', None) or '').split('.')[0] in BANNED
+        if not isinstance(node, ast.Call): return False
+        name, kw = ast.unparse(node.func), {k.arg: ast.unparse(k.value) for k in node.keywords}
+        return (name in ('eval', 'exec', 'compile', 'os.system', 'load_learner') or name == 'torch.load' and kw.get('weights_only') != 'True'
+                or name == 'np.load' and 'allow_pickle' in kw or kw.get('shell') == 'True')
+    return [f'illuminet/{k}:{n.lineno}: {ast.unparse(n):.80}' for k, p in under(ROOT/'illuminet', '*.py').items()
+            for n in ast.walk(ast.parse(p.read_text('utf-8'))) if wrong(n)]
+
+BANNED = 'pickle', 'cPickle', 'dill', 'cloudpickle', 'joblib', 'marshal', 'shelve'
+
+@check
+def fuzz():
+    "bad input: some hundred spoilt files of each kind, nothing but InputError"
+    for line in run(sys.executable, ROOT/'.ci/fuzz.py', '--examples', 200, cwd=TEMP.name).splitlines(): print(f'     {line}')
+    return []
+
+@check
+def faults():
+    "faults survived: killed runs, full disk, read-only folder, vanishing photos, wrong models"
+    for line in run(sys.executable, ROOT/'.ci/faults.py', '--kills', 2, cwd=TEMP.name).splitlines(): print(f'     {line}')
+    return []
+
+@check
 def browser():
     "viewer and widget in Chromium: the picture is Python's, the light goes where it is dragged, no error, no request"
     for line in run(sys.executable, ROOT/'.ci/browser.py', cwd=TEMP.name).splitlines(): print(f'     {line}')

@@ -24,7 +24,7 @@ TARGETS = {}
 def target(factor, # bytes of memory a byte of input may take
            seeds, # function giving valid inputs
            ):
-    "Register a function of bytes and an empty folder"
+    "Register a function of bytes and a folder of its own"
     def add(f): TARGETS[f.__name__] = f,factor,seeds; return f
     return add
 
@@ -45,7 +45,8 @@ def written(write, suffix):
                       b'2\n../out.png 0 0 1\n/etc/b.png 0 1 1\n', rb'1 "C:\x\a.jpg" 0 0 1'])
 def lp(data, folder):
     (folder/'a.lp').write_bytes(data)
-    for name in 'ab': Image.new('RGB', (2, 2)).save(folder/f'{name}.png')
+    if not (folder/'a.png').exists():
+        for name in 'ab': Image.new('RGB', (2, 2)).save(folder/f'{name}.png')
     try: names,lights = read_lp(folder/'a.lp')
     except InputError: names = None
     if names: assert len(names) == len(lights) and np.allclose(np.linalg.norm(lights, axis=1), 1, atol=1e-3)
@@ -113,10 +114,11 @@ def web(data, folder):
     if not PLANES: bundles()
     if not data: return
     info,_,dzi = data[1:].partition(b'\n\n')
-    (folder/'w').mkdir()
-    for k,v in PLANES[data[0]%len(PLANES)].items(): (folder/k).parent.mkdir(parents=True, exist_ok=True); (folder/k).write_bytes(v)
-    (folder/'w/info.json').write_bytes(info)
-    if dzi: (folder/'w/plane_0.dzi').write_bytes(dzi)
+    folder = folder/str(i := data[0]%len(PLANES))
+    if not folder.exists():
+        for k,v in PLANES[i].items(): (folder/k).parent.mkdir(parents=True, exist_ok=True); (folder/k).write_bytes(v)
+    (folder/'w/info.json').write_bytes(info); (folder/'w/plane_0.dzi').write_bytes(dzi)
+    if not dzi: (folder/'w/plane_0.dzi').unlink()
     relit(read_web(folder/'w'))
 
 def models():
@@ -156,36 +158,36 @@ def header(data, folder):
 
 # --- what must never happen
 
-HERE,watched = Path(sys.prefix).resolve(), [None]
+watched = [None]
 RUNS = ('exec', 'compile', 'os.system', 'os.exec', 'os.posix_spawn', 'os.fork', 'subprocess.Popen', 'pickle.find_class', 'marshal.loads', 'socket.connect', 'ctypes.dlopen')
 
 def watch(event, args):
     "An audit hook: while an input is read, nothing is run, and no file opened but those of the folder"
     if not (folder := watched[0]) or event not in (*RUNS, 'open'): return
-    if event == 'open' and (not isinstance(args[0], (str, bytes, os.PathLike)) or Path(os.fsdecode(args[0])).resolve().is_relative_to(folder)): return
+    if event == 'open' and (isinstance(args[0], int) or os.path.realpath(os.fsdecode(args[0])).startswith(folder)): return
     watched[0] = None                                # once: the report itself opens files
     raise AssertionError(f'{event} {args!r:.200}')
 
-def once(name, data, memory=False):
+def once(name, data, folder, memory=False):
     "Give one input to a target; any error but `InputError` is a fault"
     f,factor,_ = TARGETS[name]
-    with tempfile.TemporaryDirectory() as d:
-        folder = Path(d).resolve()
-        if memory: tracemalloc.start()
-        watched[0] = folder
-        try: f(data, folder)
-        except InputError as e: assert len(str(e)) < 2000 and ': ' in str(e), e
-        finally: watched[0] = None; peak = tracemalloc.get_traced_memory()[1] if memory else 0; tracemalloc.stop()
+    if memory: tracemalloc.start()
+    watched[0] = f'{folder}{os.sep}'
+    try: f(data, folder)
+    except InputError as e: assert len(str(e)) < 2000 and ': ' in str(e), e
+    finally: watched[0] = None; peak = tracemalloc.get_traced_memory()[1] if memory else 0; tracemalloc.stop()
     assert peak < factor*len(data)+MOST, f'{peak/1e6:.0f} MB for {len(data)} bytes'
 
 MOST = 20_000_000    # bytes that any input may take: buffers of decoders, pictures up to Pillow's limit
 
-def warm(name):
+@contextlib.contextmanager
+def warm(name): # a folder, seeds
     "The seeds of a target, each tried: what is imported on first use is there"
-    seeds = TARGETS[name][2]()
-    for data in seeds:
-        with contextlib.suppress(InputError), tempfile.TemporaryDirectory() as d: TARGETS[name][0](data, Path(d).resolve())
-    return seeds
+    with tempfile.TemporaryDirectory() as d:
+        folder,seeds = Path(d).resolve(), TARGETS[name][2]()
+        for data in seeds:
+            with contextlib.suppress(InputError): TARGETS[name][0](data, folder)
+        yield folder, seeds
 
 WORDS = [b'0', b'-1', b'1', b'2', b'255', b'65537', b'4294967296', b'9'*19, b'1e308', b'nan', b'-Infinity', b'null', b'""', b'"x"', b'[]', b'{}', b'true', b'../x', b'/etc/passwd', b'[[[[']
 
@@ -207,15 +209,14 @@ def inputs(seeds): # -> a hypothesis strategy of bytes
 
 def by_hypothesis(name, examples):
     import hypothesis
-    given = hypothesis.given(inputs(warm(name)))
     settings = hypothesis.settings(max_examples=examples, deadline=None, derandomize=True, database=None, suppress_health_check=list(hypothesis.HealthCheck))
-    settings(given(lambda data: once(name, data, memory=True)))()
+    with warm(name) as (folder,seeds): settings(hypothesis.given(inputs(seeds))(lambda data: once(name, data, folder, memory=True)))()
 
 def by_atheris(name, runs):
-    with tempfile.TemporaryDirectory() as d:
-        for i,data in enumerate(warm(name)): (Path(d)/str(i)).write_bytes(data)
+    with warm(name) as (folder,seeds), tempfile.TemporaryDirectory() as d:
+        for i,data in enumerate(seeds): (Path(d)/str(i)).write_bytes(data)
         atheris.Setup([sys.argv[0], f'-runs={runs}', '-rss_limit_mb=4000', '-max_len=4000', '-timeout=60', f'-artifact_prefix={tempfile.gettempdir()}/fuzz-{name}-', d],
-                      lambda data: once(name, data))
+                      lambda data: once(name, data, folder))
         atheris.Fuzz()
 
 if __name__ == '__main__':

@@ -173,13 +173,15 @@ class Relightable:
             if k.startswith('lights') and not np.allclose(np.linalg.norm(v, axis=-1), 1, atol=1e-3): raise InputError(f"tensor {k!r} has directions that are not of unit length")
             if v.dtype.kind == 'f' and not large and not np.isfinite(v).all(): raise InputError(f"tensor {k!r} has values that are NaN or infinite")
         heights = {v.shape[_ROWS[k]%v.ndim] for k,v in self.tensors.items() if k in _ROWS}
-        if not heights: return                                                  # tensors of one's own
+        if not heights: self.relight((0, 0, 1)); return                         # tensors under other names: it cannot be cut
         if heights != {self.shape[0]}: raise InputError(f"tensors of {', '.join(map(str, sorted(heights)))} rows")
         self._try()
 
     def _try(self):
         "Relight the first row"
-        if (got := self.rows(slice(0, 1)).relight((0, 0, 1)).shape) != (1, *self.shape[1:]): raise InputError(f"a row is {got}")
+        row = self.rows(slice(0, 1)).relight((0, 0, 1))
+        if row.shape != (1, *self.shape[1:]): raise InputError(f"a row is {row.shape}")
+        if not np.isfinite(row).all(): raise InputError("pictures with values that are NaN or infinite")
 
     def __repr__(self):
         return f"{type(self).__name__}({', '.join([*(f'{k}={v}' for k,v in self.config.items() if not isinstance(v, dict)), f'{self.nbytes/1e6:.1f} MB'])})"
