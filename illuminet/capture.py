@@ -144,9 +144,8 @@ def _decode_deep(path, # a PNG or TIFF with 16 bits a channel
                  ) -> np.ndarray: # (h,w,c)
     "Pixels of a 16-bit colour picture"
     if format == 'PNG':
-        from torchvision.io import decode_png
-        raw = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
-        return decode_png(raw).numpy().transpose(1, 2, 0)
+        import pyvips                                                        # torchvision's decoder ends the process on a wrong checksum
+        return pyvips.Image.pngload(str(path), fail_on='error').numpy()
     try: import tifffile
     except ImportError: raise InputError(f"{path}: a 16-bit colour TIFF: pip install tifffile to read it") from None
     a = tifffile.imread(path, key=0)
