@@ -2,14 +2,15 @@
 opens nothing outside the folder that it was given, and takes memory in proportion to the input.
 
 `python .ci/fuzz.py [TARGET ...]` tries every target by hypothesis, some seconds each, always the same examples.
-`python .ci/fuzz.py --atheris TARGET --runs N` tries one of them guided by coverage (`pip install atheris`, which nothing else needs)."""
-import argparse, contextlib, io, json, os, re, sys, tempfile, tracemalloc, warnings
+`python .ci/fuzz.py --atheris TARGET --runs N` tries one of them guided by coverage (`pip install atheris` first: a tool that nothing else needs)."""
+import argparse, contextlib, functools, io, json, os, random, re, sys, tempfile, tracemalloc, warnings
 from pathlib import Path
 
 os.environ |= dict(HF_HUB_OFFLINE='1', CUDA_VISIBLE_DEVICES='')
 warnings.simplefilter('ignore')
 if '--atheris' in sys.argv:
-    import atheris
+    try: import atheris
+    except ImportError: sys.exit('atheris is missing: pip install atheris')
     with atheris.instrument_imports(include=['illuminet', 'tifffile', 'PIL']): from illuminet.learner import *
 import numpy as np
 from PIL import Image
@@ -191,21 +192,21 @@ def warm(name): # a folder, seeds
 
 WORDS = [b'0', b'-1', b'1', b'2', b'255', b'65537', b'4294967296', b'9'*19, b'1e308', b'nan', b'-Infinity', b'null', b'""', b'"x"', b'[]', b'{}', b'true', b'../x', b'/etc/passwd', b'[[[[']
 
+def edited(data, how):
+    "Bytes with a word or some bytes changed, cut off or doubled"
+    kind,at,what = how
+    words = [*re.finditer(rb'"[^"]*"|[\w.+-]+', data[:4000])]
+    if kind == 'word' and words: i,j = words[at%len(words)].span()
+    else: i = at%(len(data)+1); j = dict(put=i, cut=len(data)).get(kind, i+len(what))
+    return data[:i]+(what if kind != 'cut' else b'')+(data[i:] if kind == 'double' else data[j:])
+
+KINDS = ['word', 'word', 'word', 'set', 'put', 'cut', 'double']
+
 def inputs(seeds): # -> a hypothesis strategy of bytes
-    "Seeds with some words and bytes changed, cut off or doubled"
+    "Seeds, each with a few edits"
     from hypothesis import strategies as st
-    def edit(data, how):
-        kind,at,what = how
-        words = [*re.finditer(rb'"[^"]*"|[\w.+-]+', data[:4000])]
-        if kind == 'word' and words: i,j = words[at%len(words)].span()
-        else: i = at%(len(data)+1); j = dict(put=i, cut=len(data)).get(kind, i+len(what))
-        return data[:i]+(what if kind != 'cut' else b'')+(data[i:] if kind == 'double' else data[j:])
-    def edited(o):
-        data = o[0]
-        for how in o[1]: data = edit(data, how)
-        return data
-    how = st.tuples(st.sampled_from(['word', 'word', 'word', 'set', 'put', 'cut', 'double']), st.integers(0, 1<<16), st.sampled_from(WORDS) | st.binary(max_size=6))
-    return st.tuples(st.sampled_from(seeds), st.lists(how, max_size=4)).map(edited) | st.binary(max_size=60)
+    how = st.tuples(st.sampled_from(KINDS), st.integers(0, 1<<16), st.sampled_from(WORDS) | st.binary(max_size=6))
+    return st.tuples(st.sampled_from(seeds), st.lists(how, max_size=4)).map(lambda o: functools.reduce(edited, o[1], o[0])) | st.binary(max_size=60)
 
 def by_hypothesis(name, examples):
     import hypothesis
@@ -213,10 +214,14 @@ def by_hypothesis(name, examples):
     with warm(name) as (folder,seeds): settings(hypothesis.given(inputs(seeds))(lambda data: once(name, data, folder, memory=True)))()
 
 def by_atheris(name, runs):
+    def mutated(data, most, seed):
+        rng = random.Random(seed)
+        if rng.random() < .5: return atheris.Mutate(data, most)
+        return edited(data, (rng.choice(KINDS), rng.randrange(1<<16), rng.choice(WORDS)))[:most]
     with warm(name) as (folder,seeds), tempfile.TemporaryDirectory() as d:
         for i,data in enumerate(seeds): (Path(d)/str(i)).write_bytes(data)
-        atheris.Setup([sys.argv[0], f'-runs={runs}', '-rss_limit_mb=4000', '-max_len=4000', '-timeout=60', f'-artifact_prefix={tempfile.gettempdir()}/fuzz-{name}-', d],
-                      lambda data: once(name, data, folder))
+        atheris.Setup([sys.argv[0], f'-runs={runs}', '-rss_limit_mb=4000', f'-max_len={2*max(map(len, seeds))}', '-timeout=60', f'-artifact_prefix={tempfile.gettempdir()}/fuzz-{name}-', d],
+                      lambda data: once(name, data, folder), custom_mutator=mutated)
         atheris.Fuzz()
 
 if __name__ == '__main__':

@@ -117,6 +117,8 @@ def _as_mask(mask, # (h,w) or (h,w,c): bool, uint8, uint16 or float
     return m
 
 # %% ../nbs/01_capture.ipynb #85a66994
+_FORMATS = 'JPEG', 'PNG', 'TIFF', 'BMP', 'WEBP'   # Pillow knows others, and runs a program for some
+
 @contextmanager
 def _reading(path): # a picture
     "Whatever a decoder raises becomes an `InputError` that names the file"
@@ -205,7 +207,7 @@ def read_image(path, # jpg, png or tif; 8 or 16 bits; grey or colour, alpha is d
                ) -> np.ndarray: # (h,w,3) uint8, uint16 or float32
     "Read a picture, upright"
     path = Path(path)
-    with _reading(path), Image.open(path) as im:
+    with _reading(path), Image.open(path, formats=_FORMATS) as im:
         wh = _upright_size(im)
         if like and tuple(like) != wh:
             what = '{}x{} pixels, the others {}x{}'.format(*wh, *like)
@@ -247,6 +249,13 @@ def _folder(path): # a folder
     try: return sorted(f for f in path.iterdir() if not f.name.startswith('.') and (f.is_file() or f.is_symlink()))
     except OSError as e:
         raise InputError(f"{path}: cannot be read ({e.strerror or e}): check the path and your rights") from e
+
+def _inside(files, folder):
+    "`InputError` for a file that a link leads out of a folder to, unless that is asked for"
+    root = os.path.realpath(folder)
+    for f in files if os.environ.get('ILLUMINET_FOLLOW_LINKS') != '1' else ():
+        if not Path(os.path.realpath(f)).is_relative_to(root):
+            raise InputError(f"{f}: a link leads out of {folder}: put the file itself there or, if you trust it, set the environment variable ILLUMINET_FOLLOW_LINKS=1")
 
 def _photos(path): # a folder
     "Its pictures"
@@ -290,6 +299,7 @@ def _find_lp(path, # a folder or a `.lp` file
     path = Path(path)
     if not path.is_dir(): return path
     found = [f for f in _folder(path) if f.suffix.lower() == '.lp']
+    _inside(found, path)
     if not found:
         n = len(_photos(path))
         raise InputError(f"{path}: no .lp file, {n} photos: add one, a line 'name x y z' for each photo")
@@ -318,12 +328,23 @@ def _ahead(pool, # executor
     return progress_bar(run(), total=len(files), leave=False) if progress and files else run()
 
 # %% ../nbs/01_capture.ipynb #c1cd0412
+@contextmanager
+def _unchanged(files): # photos
+    "`InputError` for one that is replaced within the block; what merely vanishes is told by who reads it"
+    def stamp(f):
+        try: o = os.stat(f); return o.st_mtime_ns, o.st_size, o.st_ino
+        except OSError: return None
+    before = [*map(stamp, files)]
+    yield
+    for f,a in zip(files, before):
+        if (b := stamp(f)) and a != b: raise InputError(f"{f}: was replaced while the photos were read: run again")
+
 def _read_images(files, # n photos
                  size=None, # longest side, pixels
                  progress=None, # a bar: True, False, or None when there is much to read
                  ) -> np.ndarray: # (n,h,w,3)
     "Decode photos of one size and type into one array"
-    with _reading(files[0]), Image.open(files[0]) as im: like = _upright_size(im)
+    with _reading(files[0]), Image.open(files[0], formats=_FORMATS) as im: like = _upright_size(im)
     def read(f): return read_image(f, size, like)
     first = read(files[0])
     try: res = np.empty((len(files), *first.shape), first.dtype)
@@ -461,7 +482,7 @@ def save(self:Capture,
 # %% ../nbs/01_capture.ipynb #6baf00c4
 def _says_linear(path): # a picture
     "Whether a PNG notes that its values are linear"
-    with _reading(path), Image.open(path) as im: return im.info.get('gamma') == 1
+    with _reading(path), Image.open(path, formats=_FORMATS) as im: return im.info.get('gamma') == 1
 
 # %% ../nbs/01_capture.ipynb #38880d69
 def capture_files(path, # folder, or `.lp` file beside the photos
@@ -469,7 +490,9 @@ def capture_files(path, # folder, or `.lp` file beside the photos
     "Which photo belongs to which light"
     lp = _find_lp(path)
     names,lights = read_lp(lp)
-    return _pair(lp, names), lights
+    files = _pair(lp, names)
+    _inside(files, lp.parent)
+    return files, lights
 
 # %% ../nbs/01_capture.ipynb #230d59ff
 @patch(cls_method=True)
@@ -481,9 +504,10 @@ def load(cls:Capture,
          ): # `Capture`
     "Read a capture: photos, a `.lp` file, perhaps `mask.png`"
     files,lights = capture_files(path)
-    images = _as_images(_read_images(files, size, progress))
-    with Image.open(files[0]) as im: full = _upright_size(im)
+    with _unchanged(files): images = _as_images(_read_images(files, size, progress))
+    with Image.open(files[0], formats=_FORMATS) as im: full = _upright_size(im)
     masks = [f for f in _photos(files[0].parent) if f.stem.lower() == 'mask' and f not in files]
+    _inside(masks, files[0].parent)
     mask = _as_mask(read_image(masks[0], size, full), images.shape[1:3]) if masks else None
     if linear is None: linear = _says_linear(files[0])
     return cls.__new__(cls)._set(images, lights, [f.name for f in files], mask, bool(linear))

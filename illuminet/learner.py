@@ -111,7 +111,7 @@ class Network(Relightable, method='trained'):
         t = self.tensors
         if 'photos' in t and t['photos'].shape[1:3] != t['image'].shape[:2]: raise InputError(f"photos of {t['photos'].shape[1:3]}, an image of {t['image'].shape[:2]}")
         small = type(self)(t | {k: t[k][i] for k,i in dict(image=np.s_[:16, :16], photos=np.s_[:, :16, :16]).items() if k in t}, **self.config)
-        small.relight((0, 0, 1))
+        self._check_pictures(small.relight([(0, 0, 1), (.6, 0, .8)]), small.shape)
         self._model = small.model
 
     def _relight(self, lights):

@@ -244,7 +244,8 @@ _claimed = set()   # paths, of this process
 
 def _clear_up(path):
     "Remove what killed runs left of `atomic_path(path)` and of files within the folder `path`; put back what they had moved aside"
-    def left(where, stem, suffix): return [o for o in where.iterdir() if re.fullmatch(rf'\.{stem}-[0-9a-f]{{8}}(-old)?{suffix}(\.raw)?', o.name)]
+    def left(where, stem, suffix):
+        return [o for o in (where.iterdir() if os.access(where, os.R_OK) else []) if re.fullmatch(rf'\.{stem}-[0-9a-f]{{8}}(-old)?{suffix}(\.raw)?', o.name)]
     beside = left(path.parent, re.escape(path.stem), re.escape(path.suffix))
     for o in beside:
         if o.stem.endswith('-old') and not path.exists(): os.replace(o, path)
@@ -258,7 +259,8 @@ def claim(path, # file or folder that a run writes
     from filelock import FileLock, Timeout
     path = Path(path).absolute()
     if path in _claimed: yield; return
-    lock = FileLock(path.with_name(f'.{path.name}.lock'))
+    within = path.is_dir() and not os.access(path.parent, os.W_OK)               # the folder is all that may be written
+    lock = FileLock(path/'.lock' if within else path.with_name(f'.{path.name}.lock'))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)

@@ -10,7 +10,8 @@ import contextlib, io
 from importlib.resources import files
 import torch, torch.nn as nn, torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
-from .lights import InputError
+from safetensors.torch import save_model
+from .lights import InputError, atomic_path
 from .layers import *
 from .layers import _full
 
@@ -63,6 +64,9 @@ class IllumiNet(nn.Module, PyTorchModelHubMixin, library_name='illuminet', licen
         self.head = nn.Conv2d(widths[0], out_channels+hints+7*intrinsic, 1)
         if base: nn.init.zeros_(self.head.weight); nn.init.zeros_(self.head.bias)
         self.register_buffer('gain', torch.tensor(1.))         # how much of the correction is taken
+
+    def _save_pretrained(self, save_directory):
+        with atomic_path(save_directory/'model.safetensors') as tmp: save_model(self, str(tmp))
 
     @classmethod
     def from_pretrained(cls,

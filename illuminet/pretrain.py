@@ -8,7 +8,7 @@ __all__ = ['NETWORK', 'CYCLE', 'FREEZE', 'Scene', 'make_scene', 'make_task', 'En
 
 # %% ../nbs/47_pretrain.ipynb #a216d182
 import copy, math, os, time, warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -215,44 +215,46 @@ def pretrain(out, # folder to write
     mean,loss,step = copy.deepcopy(net).eval(), RelightLoss(), 0
     opt = torch.optim.AdamW(net.parameters(), lr, weight_decay=.01, betas=(.9, .99))
     settings = dict(lr=lr, seed=seed, net=net.config, loss=repr(loss), **kwargs)
-    if (out/'state.pt').exists():
-        state = torch.load(out/'state.pt', map_location=device, weights_only=True)
-        if state['settings'] != settings: raise InputError(f"{out}: a run with other settings: choose another folder")
-        net.load_state_dict(state['net']); mean.load_state_dict(state['mean']); opt.load_state_dict(state['opt']); step = state['step']
-    def keep():
-        with atomic_path(out/'state.pt') as tmp: torch.save(dict(settings=settings, net=net.state_dict(), mean=mean.state_dict(), opt=opt.state_dict(), step=step), tmp)
-    out.mkdir(parents=True, exist_ok=True)
-    model = torch.nn.parallel.DistributedDataParallel(net) if ranks > 1 else net           # gradients are averaged
-    looked = validation_tasks(captures) if captures and step < steps and not rank else None
-    tasks = DataLoader(EndlessTasks(seed=seed+step, **kwargs), batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)
-    rows,frozen = [], False
-    for inputs,targets in tasks if step < steps else ():
-        inputs,targets = inputs.to(device), targets.to(device)
-        rate,ends = cycle_rate(step)
-        if step >= FREEZE and not frozen: frozen = _freeze(net, mean)
-        for g in opt.param_groups: g['lr'] = lr*min(1, (step+1)/500)*rate
-        with torch.autocast(device.type, torch.bfloat16): pred,*parts = model(inputs.images, inputs.lights, inputs.base, hints=inputs.hints, photos=inputs.photos, parts=True)
-        targets,*truth = targets.split(3, 1)
-        l = loss(pred, targets) + .25*_decibels(pred, targets) + .3*_intrinsic_loss(*parts, *truth)
-        opt.zero_grad(); l.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.)
-        opt.step(); step += 1
-        _follow(mean, net, min(.999, step/(step+50)))
-        last = step == steps or (minutes and _first_says(time.perf_counter()-start > 60*minutes))
-        if rank and last: break
-        if rank: continue                                                                     # the first writes
-        rows.append(_gains(pred.detach().float(), inputs, targets) | dict(loss=float(l.detach())))
-        if step%50 == 0:
-            row = pd.DataFrame(rows).mean().round(4); rows = []
-            _log(out/'history.csv', dict(step=step, seconds=round(time.perf_counter()-start), **row))
-            echo(f"{step:6} {time.perf_counter()-start:6.0f} s  " + '  '.join(f'{k} {v:.3f}' for k,v in row.items()))
-        if step%250 == 0 or last: keep()
-        if looked and (step%every == 0 or ends or last):
-            seen = validate(mean, looked)
-            _log(out/'looks.csv', *seen.assign(step=step).to_dict('records'))
-            echo(f"{step:6} {summary(seen)}")
-        if ends or step == steps: mean.save_pretrained(out)
-        if last: break
+    with nullcontext() if rank else claim(out):
+        if (out/'state.pt').exists():
+            state = torch.load(out/'state.pt', map_location=device, weights_only=True)
+            if state['settings'] != settings: raise InputError(f"{out}: a run with other settings: choose another folder")
+            net.load_state_dict(state['net']); mean.load_state_dict(state['mean']); opt.load_state_dict(state['opt']); step = state['step']
+        for o in ('history.csv', 'looks.csv') if not rank else (): _rewind(out/o, step)
+        def keep():
+            with atomic_path(out/'state.pt') as tmp: torch.save(dict(settings=settings, net=net.state_dict(), mean=mean.state_dict(), opt=opt.state_dict(), step=step), tmp)
+        out.mkdir(parents=True, exist_ok=True)
+        model = torch.nn.parallel.DistributedDataParallel(net) if ranks > 1 else net           # gradients are averaged
+        looked = validation_tasks(captures) if captures and step < steps and not rank else None
+        tasks = DataLoader(EndlessTasks(seed=seed+step, **kwargs), batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)
+        rows,frozen = [], False
+        for inputs,targets in tasks if step < steps else ():
+            inputs,targets = inputs.to(device), targets.to(device)
+            rate,ends = cycle_rate(step)
+            if step >= FREEZE and not frozen: frozen = _freeze(net, mean)
+            for g in opt.param_groups: g['lr'] = lr*min(1, (step+1)/500)*rate
+            with torch.autocast(device.type, torch.bfloat16): pred,*parts = model(inputs.images, inputs.lights, inputs.base, hints=inputs.hints, photos=inputs.photos, parts=True)
+            targets,*truth = targets.split(3, 1)
+            l = loss(pred, targets) + .25*_decibels(pred, targets) + .3*_intrinsic_loss(*parts, *truth)
+            opt.zero_grad(); l.backward()
+            torch.nn.utils.clip_grad_norm_(net.parameters(), 1.)
+            opt.step(); step += 1
+            _follow(mean, net, min(.999, step/(step+50)))
+            last = step == steps or (minutes and _first_says(time.perf_counter()-start > 60*minutes))
+            if rank and last: break
+            if rank: continue                                                                     # the first writes
+            rows.append(_gains(pred.detach().float(), inputs, targets) | dict(loss=float(l.detach())))
+            if step%50 == 0:
+                row = pd.DataFrame(rows).mean().round(4); rows = []
+                _log(out/'history.csv', dict(step=step, seconds=round(time.perf_counter()-start), **row))
+                echo(f"{step:6} {time.perf_counter()-start:6.0f} s  " + '  '.join(f'{k} {v:.3f}' for k,v in row.items()))
+            if ends or step == steps: mean.save_pretrained(out)
+            if step%250 == 0 or last: keep()
+            if looked and (step%every == 0 or ends or last):
+                seen = validate(mean, looked)
+                _log(out/'looks.csv', *seen.assign(step=step).to_dict('records'))
+                echo(f"{step:6} {summary(seen)}")
+            if last: break
     return mean
 
 def _first_says(x): # the same in all processes
@@ -272,6 +274,11 @@ def _gains(pred, inputs, targets):
     db = lambda o: -10*((o-targets)**2).mean((1, 2, 3)).clamp(min=1e-6).log10()
     gain,n = db(pred)-db(inputs.base), (~inputs.photos[2]).sum(1)
     return {k: float(gain[s].mean()) if s.any() else math.nan for k,s in dict(one=n == 1, few=(n > 1) & (n < NEAR), many=n == NEAR).items()}
+
+def _rewind(path, step):
+    "Leave out what a killed run logged after its last state"
+    if not path.exists() or not ((rows := pd.read_csv(path)).step > step).any(): return
+    with atomic_path(path) as tmp: rows[rows.step <= step].to_csv(tmp, index=False)
 
 def _log(path, *rows):
     "Add rows to a CSV file"

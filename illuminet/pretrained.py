@@ -6,7 +6,7 @@
 __all__ = ['TILE', 'OVERLAP', 'KEEP', 'network_tensors', 'built_network', 'Pretrained', 'run_network', 'load_network', 'relight']
 
 # %% ../nbs/36_pretrained.ipynb #9b25729a
-import functools
+import functools, re
 from pathlib import Path
 import numpy as np, torch
 from PIL import Image, ImageOps
@@ -69,6 +69,8 @@ def _for_photos(net, name):
     return net
 
 # %% ../nbs/36_pretrained.ipynb #e97157e5
+_hub_id = re.compile(r'\w[\w.-]*/\w[\w.-]*')   # no path: neither / nor .. begins it
+
 def _blend(base, pred, gain): return base + gain*(pred-base)
 
 class Pretrained(Relightable, method='illuminet'):
@@ -82,6 +84,7 @@ class Pretrained(Relightable, method='illuminet'):
             ):
         "Base, normals and albedo, and how far the network is to be followed"
         if gain is not None and not 0 <= gain <= 1: raise InputError(f"gain={gain}: give a share of the correction, 0 to 1")
+        if net is not None and not isinstance(net, IllumiNet) and Path(net).exists(): net = load_network(net)     # its weights are kept: folders move
         own = isinstance(net, IllumiNet)
         r = cls(dict(photos=coded_photos(cap), lights=cap.lights), net=net.config if own else net and str(net), gain=1. if gain is None else gain)
         if own: r._net = _for_photos(net, 'net').eval(); r.tensors |= network_tensors(net)
@@ -123,6 +126,7 @@ class Pretrained(Relightable, method='illuminet'):
         if wrong: raise InputError(f"tensor {wrong[0]!r} is {t[wrong[0]].shape}")
         to_float(t['photos'][:, :1]); net,gain = self.config['net'], self.config['gain']
         if not isinstance(net, (dict, str, type(None))) or not 0 <= gain <= 1: raise InputError(f"net={net!r:.100}, gain={gain!r:.100}")
+        if isinstance(net, str) and not _hub_id.fullmatch(net): raise InputError(f"net={net!r:.100}: neither an id of the Hugging Face Hub nor weights of its own")
         if isinstance(net, dict): _for_photos(self.net, 'net')
         if self.base:
             self.base._check()

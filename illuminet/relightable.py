@@ -139,7 +139,7 @@ class Relightable:
         path = Path(path)
         if path.is_file(): raise InputError(f"{path}: is a file: give a folder")
         if path.is_dir() and any(path.glob('*.lp')): raise InputError(f"{path}: holds a capture: choose another folder")
-        with atomic_path(path/'config.json') as config, atomic_path(path/'model.safetensors') as model:       # both are there before either takes its name
+        with claim(path), atomic_path(path/'config.json') as config, atomic_path(path/'model.safetensors') as model:       # both are there before either takes its name
             text = json.dumps(dict(format=FORMAT, method=self.method, **self.config), indent=1)
             model.write_bytes(save({k: np.ascontiguousarray(v) for k,v in self.tensors.items()}, dict(config=text)))
             config.write_text(text)
@@ -179,9 +179,11 @@ class Relightable:
 
     def _try(self):
         "Relight the first row"
-        row = self.rows(slice(0, 1)).relight((0, 0, 1))
-        if row.shape != (1, *self.shape[1:]): raise InputError(f"a row is {row.shape}")
-        if not np.isfinite(row).all(): raise InputError("pictures with values that are NaN or infinite")
+        self._check_pictures(self.rows(slice(0, 1)).relight([(0, 0, 1), (.6, 0, .8)]), (1, *self.shape[1:]))
+
+    def _check_pictures(self, pics, due): # under two lights; shape of each
+        if pics.shape != (2, *due): raise InputError(f"pictures {pics.shape} where {(2, *due)} are due")
+        if not np.isfinite(pics).all(): raise InputError("pictures with values that are NaN or infinite")
 
     def __repr__(self):
         return f"{type(self).__name__}({', '.join([*(f'{k}={v}' for k,v in self.config.items() if not isinstance(v, dict)), f'{self.nbytes/1e6:.1f} MB'])})"

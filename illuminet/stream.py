@@ -10,9 +10,10 @@ import json, os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import numpy as np, pyvips, torch
+from PIL import Image
 from .lights import *
 from .capture import *
-from .capture import _says_linear
+from .capture import _says_linear, _reading, _unchanged, _FORMATS
 from .photometry import *
 from .relightable import *
 from .rbf import *
@@ -45,6 +46,7 @@ class Strips:
 
     def _open(self, file):
         "A photo, upright, in three channels, to be read from top to bottom"
+        with _reading(file), Image.open(file, formats=_FORMATS): pass            # libvips knows other formats, and no limit
         try:
             im = pyvips.Image.new_from_file(str(file), access='sequential', fail_on='error')
             turned = im.get('orientation') > 1 if im.get_typeof('orientation') else False
@@ -75,7 +77,7 @@ class Strips:
                     m = min(_FETCH, y1-j)
                     strip[i, j-y:j-y+m] = np.frombuffer(regions[i].fetch(0, j, w, m), self.dtype).reshape(m, w, 3)
             except pyvips.Error as e: raise InputError(f"{self.files[i]}: cannot be read ({_why(e)}): copy it again") from e
-        with ThreadPoolExecutor(self.threads) as pool:
+        with _unchanged(self.files), ThreadPoolExecutor(self.threads) as pool:
             for y in range(0, h, k):
                 y1 = min(h, y+k)
                 list(pool.map(lambda i: read(i, y, y1), range(n)))

@@ -13,7 +13,7 @@ from fastcore.basics import patch
 from PIL import Image
 from .lights import *
 from .capture import *
-from .capture import _reading
+from .capture import _reading, _inside
 from .relightable import *
 from .bake import *
 from .pixelnet import *
@@ -199,11 +199,13 @@ def _read_tiles(dzi, # path of the `.dzi`
     def part(n, i): return max(0, i*tile-over), min(n, i*tile+tile+over)            # what a tile shows
     def one(i, j):
         (x0,x1),(y0,y1) = part(w, i), part(h, j); file = folder/f'{i}_{j}.jpg'
+        _inside([file], dzi.parent)
         return _decode_jpeg(file.read_bytes(), x1-x0, y1-y0, 'RGB', file)[j*tile-y0:, i*tile-x0:][:tile, :tile]
     return np.concatenate([np.concatenate([one(i, j) for i in range(-(-w//tile))], 1) for j in range(-(-h//tile))])
 
 def _read_plane(folder, j, w, h) -> np.ndarray: # (h, w, 3) uint8
     file,dzi = (folder/f'plane_{j}.{o}' for o in ('jpg', 'dzi'))
+    _inside([file, dzi], folder)
     if dzi.exists():
         with _reading(dzi): return _read_tiles(dzi, w, h)
     with _reading(file): return _decode_jpeg(file.read_bytes(), w, h, 'RGB', file)
@@ -258,6 +260,7 @@ def read_web(folder, # a bundle of type ptm, hsh (rgb), bilinear (mrgb) or neura
     "Read a bundle"
     path = Path(folder)/'info.json'
     with _reading(path), np.errstate(all='ignore'):
+        _inside([path], folder)
         if path.stat().st_size > 1e7: raise InputError(f"{path}: too large: export it anew")
         info = json.loads(path.read_bytes())
         kind,w,h = '{type}, {colorspace}'.format(**info), info['width'], info['height']
