@@ -2,18 +2,21 @@
 the commands in processes of their own, forked so that torch is imported once.
 
 `python .ci/faults.py [NAME ...] [--kills N]`: all, or those named; N random moments for each command that is killed."""
-import argparse, contextlib, io, json, os, random, shutil, signal, subprocess, sys, tempfile, time, warnings
+import argparse, contextlib, io, json, os, random, shutil, signal, subprocess, sys, tempfile, threading, time, warnings
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from unittest import mock
 
 os.environ |= dict(OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='', HF_HUB_OFFLINE='1')
 warnings.simplefilter('ignore')
-import numpy as np, pyvips, torch
+import huggingface_hub, numpy as np, pyvips, torch
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 from illuminet import cli
 from illuminet.learner import *
 from illuminet.callbacks import Callback
+from illuminet.many import fit_many
+from illuminet.pretrain import pretrain
 
 torch.set_num_threads(1)
 ALL,KILLS = [], 3
@@ -38,6 +41,7 @@ class Run:
             if callable(args[0]): args[0](); code = 0
             else: sys.argv = ['illuminet', *map(str, args)]; cli.main()
         except SystemExit as e: code = e.code or 0
+        except InputError as e: print(e); code = 2                                # of a function; a command tells it itself
         except BaseException: import traceback; traceback.print_exc()
         finally: sys.stdout.flush(); sys.stderr.flush(); os._exit(code)
 
@@ -97,20 +101,23 @@ def whole_bytes(out, ref):
     if out.is_file(): same_bytes(out, ref)
     else: assert all(v == files(ref)[k] for k,v in (files(out) if out.is_dir() else {}).items() if not k.startswith('.')), 'half a file'
 
-def killed(root, name, *args, whole=whole_bytes, same=same_bytes):
-    "Kill a command at random moments; run it again"
+def killed(root, name, *args, whole=whole_bytes, same=same_bytes, begun=None, hidden=None):
+    "Kill a command, or a function of the output, at random moments; run it again"
     ref,out = root/'ref'/name, root/'out'/name
-    for o in (ref, out): o.parent.mkdir(exist_ok=True)
-    good(*args, '-o', ref)
-    start = time.perf_counter(); good(*args, '-o', ref); seconds = time.perf_counter()-start       # all is in the disk's cache now
+    def work(o): return [lambda: args[0](o)] if callable(args[0]) else [*args, '-o', o]
+    def anew(o): # what is there before
+        shutil.rmtree(o.parent, ignore_errors=True); o.parent.mkdir()
+        if begun: shutil.copytree(begun, o)
+    anew(ref); good(*work(ref)); anew(ref)
+    start = time.perf_counter(); good(*work(ref)); seconds = time.perf_counter()-start             # all is in the disk's cache now
     rng,hit = random.Random(name), 0
     for i in range(KILLS):
-        if i%2 == 0: shutil.rmtree(out.parent); out.parent.mkdir()            # else there is an output already
-        hit += Run(*args, '-o', out).kill(rng.uniform(0, seconds))[0] == -signal.SIGKILL
+        if i%2 == 0 or begun: anew(out)                                       # else there is an output already
+        hit += Run(*work(out)).kill(rng.uniform(0, seconds))[0] == -signal.SIGKILL
         if out.exists(): whole(out, ref)
-        good(*args, '-o', out)
+        good(*work(out))
         same(out, ref)
-        assert not [o for o in out.parent.rglob('.*')], f'left behind: {[*out.parent.rglob(".*")]}'
+        assert not (left := [o for o in out.parent.rglob('.*') if o.name != hidden]), f'left behind: {left}'
     return f'{hit} of {KILLS} killed'
 
 @fault
@@ -143,6 +150,53 @@ def kill_train(root):
     """`kill -9` of `train`
     run again: it goes on after the last whole epoch; the same curve (to 0.1 %) and the same network (weights to 0.1 %), no checkpoint left"""
     return killed(root, 'relit', 'train', root/'coin', '--size', 32, '--epochs', 2, '--crop', 16, whole=whole, same=same_training)
+
+@fault
+def kill_pretrain(root):
+    """`kill -9` of `python -m illuminet.pretrain`
+    run again: it goes on after its last state; the same weights, to the bit, as of a run that was stopped there; rows that were logged after it are left out"""
+    kw = dict(workers=0, bs=2, pool=4, scene=32, size=32, m=2, net=dict(widths=(8, 16)), echo=lambda o: None)
+    good(lambda: pretrain(root/'begun', 6, minutes=1e-6, **kw))
+    def same(a, b):
+        x,y = (load_file(o/'model.safetensors') for o in (a, b))
+        assert all(np.array_equal(x[k], y[k]) for k in x), 'other weights'
+        assert {o.name for o in a.iterdir()} == {o.name for o in b.iterdir()}
+    return killed(root, 'run', lambda o: pretrain(o, 6, **kw), whole=whole, same=same, begun=root/'begun')
+
+class Hub(BaseHTTPRequestHandler):
+    "As much of the Hugging Face Hub as a download needs, slowly"
+    served = Path(str(WEIGHTS))
+    def do_GET(self):
+        f = self.served/self.path.split('/')[-1]
+        if not f.is_file() or '/resolve/' not in self.path: self.send_response(404); self.end_headers(); return
+        a = f.read_bytes(); start = int(self.headers.get('Range', 'bytes=0-')[6:].split('-')[0])
+        self.send_response(206 if 'Range' in self.headers else 200)
+        for o in {'ETag': f'"{f.name}"', 'X-Repo-Commit': '0'*40, 'Content-Length': len(a)-start, 'Content-Range': f'bytes {start}-{len(a)-1}/{len(a)}', 'Accept-Ranges': 'bytes'}.items(): self.send_header(o[0], str(o[1]))
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            for i in range(start, len(a) if self.command == 'GET' else 0, 1<<16): self.wfile.write(a[i:i+(1<<16)]); time.sleep(.01)
+    do_HEAD = do_GET
+    def log_message(self, *args): pass
+
+@fault
+def kill_download(root):
+    """`kill -9` of a download, `IllumiNet.from_pretrained(id)`
+    no half file in the Hub's cache under its name; run again: the same weights. An unfinished part stays beside it, as `….incomplete`, which the cache's own tools remove"""
+    with ThreadingHTTPServer(('127.0.0.1', 0), Hub) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        def load(cache):
+            url,there = f'http://127.0.0.1:{server.server_port}', huggingface_hub.constants
+            there.HF_HUB_OFFLINE,there.ENDPOINT,there.HUGGINGFACE_CO_URL_TEMPLATE = False, url, url+'/{repo_id}/resolve/{revision}/{filename}'
+            a,b = IllumiNet.from_pretrained('some/net', cache_dir=cache).state_dict(), IllumiNet.from_pretrained().state_dict()
+            assert all(torch.equal(a[k], b[k]) for k in b)
+        def intact(cache, ref):
+            for o in cache.glob('*/snapshots/*/*'): assert o.read_bytes() == (Hub.served/o.name).read_bytes(), f'half of {o.name}'
+        def same(cache, ref):
+            intact(cache, ref)
+            assert {'config.json', 'model.safetensors'} <= {o.name for o in cache.glob('*/snapshots/*/*')}
+        said = killed(root, 'cache', load, whole=intact, same=same, hidden='.locks')
+        server.shutdown()
+    return said
 
 @fault
 def interrupt_train(root):
@@ -235,6 +289,8 @@ def no_permission(root):
     (root/'any').mkdir(); (root/'any').chmod(0o777)
     for more in ((), ('--stream',)): refused('fit', secret, '--method', 'ptm', *more, '-o', root/'any/model', says='03.png', before=lambda: nobody(root))
     assert not files(root/'any')
+    (root/'mine/own').mkdir(); (root/'mine/own').chmod(0o777)                   # a folder that may be written where nothing else may
+    good('fit', root/'coin', '--method', 'ptm', '-o', root/'mine/own', before=lambda: nobody(root))
 
 # --- what is read
 
@@ -249,7 +305,7 @@ def meanwhile(what, owner, name, at):
 
 def broken_photos(root, change, says):
     "A photo changes while the photos are being read, whole or in strips"
-    for owner,name,at,more in ((Image, 'open', 4, ()), (pyvips.Region, 'new', 1, ('--stream',))):
+    for owner,name,at,more in ((Image, 'open', 50, ()), (pyvips.Region, 'new', 1, ('--stream',))):
         coin = capture(root/f'coin{len(more)}', 512 if more else 32)                      # larger than what libvips reads ahead
         good('fit', root/'coin', '--method', 'ptm', '-o', root/'model'); before = files(root/'model')
         refused('fit', coin, '--method', 'ptm', *more, '-o', root/'model', says=says, before=meanwhile(lambda: change(coin/'15.png'), owner, name, at))
@@ -260,7 +316,7 @@ def photo_vanishes(root):
     """a photo vanishes while photos are read
     exit code 2, a message that names it; in strips it stays open, and is read to its end"""
     coin = capture(root/'coin0')
-    refused('fit', coin, '--method', 'ptm', '-o', root/'model', says='15.png', before=meanwhile((coin/'15.png').unlink, Image, 'open', 4))
+    refused('fit', coin, '--method', 'ptm', '-o', root/'model', says='15.png', before=meanwhile((coin/'15.png').unlink, Image, 'open', 50))
     assert not [*root.glob('.*')] and not (root/'model').exists()
 
 @fault
@@ -271,20 +327,75 @@ def photo_cut_off(root):
 
 @fault
 def photo_replaced(root):
-    """a photo is replaced by one of another size
-    exit code 2, a message that names it. One of the same size cannot be told from the first"""
-    coin = capture(root/'coin0')
-    refused('fit', coin, '--method', 'ptm', '-o', root/'model', says='15.png', before=meanwhile(lambda: Image.new('RGB', (9, 9)).save(coin/'15.png'), Image, 'open', 4))
+    """a photo is replaced while photos are read, by one of another size or of the same
+    exit code 2, a message that names it; what stood in the output still stands"""
+    broken_photos(root, lambda o: Image.new('RGB', Image.open(o).size).save(o), '15.png')
+    shutil.rmtree(root/'coin0'); coin = capture(root/'coin0')
+    refused('fit', coin, '--method', 'ptm', '-o', root/'model', says='15.png', before=meanwhile(lambda: Image.new('RGB', (9, 9)).save(coin/'15.png'), Image, 'open', 50))
+
+def waits(path):
+    "Renames, with which every writer ends, wait until a file is there"
+    replace = os.replace
+    def late(*args):
+        while not path.exists(): time.sleep(.02)
+        return replace(*args)
+    return lambda: mock.patch('os.replace', late).start()
 
 @fault
 def two_runs(root):
-    """two runs into one folder
-    the second is refused with exit code 2 while the first is alive; the first ends as if alone"""
-    args = 'train', root/'coin', '--size', 32, '--epochs', 3, '--crop', 16, '-o', root/'relit'
-    first = Run(*args)
-    while not (root/'relit/checkpoint/state.pt').exists() and time.sleep(.05) is None: pass
-    for other in (args, ('fit', root/'coin', '--method', 'ptm', '-o', root/'relit')): refused(*other, says='another run')
-    assert first.end()[0] == 0 and not [*root.rglob('.*')]
+    """two runs into one folder: `train`, `fit`, `fit --stream`, `export`, `r.save`, `fit_many` (`fit --jobs`), `pretrain`
+    the second is refused with exit code 2, or `InputError`, while the first is alive; the first ends as if alone"""
+    coin,out = root/'coin', root/'out'/'it'
+    small = dict(workers=0, bs=2, pool=4, scene=32, size=32, m=2, net=dict(widths=(8, 16)), echo=lambda o: None)
+    (root/'done').mkdir(); good('fit', coin, '--method', 'ptm', '-o', root/'done/coin')
+    runs = [('train', coin, '--size', 32, '--epochs', 1, '--crop', 16, '-o', out), ('fit', coin, '--method', 'ptm', '-o', out), ('fit', coin, '--method', 'ptm', '--stream', '-o', out),
+            ('export', coin, '--to', 'web', '--method', 'hsh', '-o', out), (lambda: fit(sample_capture(32), 'ptm').save(out),), (lambda: pretrain(out, 1, **small),),
+            (lambda: fit_many([coin], out, 'ptm', echo=lambda o: None),)]
+    for i,args in enumerate(runs):
+        shutil.rmtree(out.parent, ignore_errors=True); out.parent.mkdir()
+        if i == len(runs)-1: shutil.copytree(root/'done', out)                   # nothing to do but the report
+        first = Run(*args, before=waits(root/f'go{i}'))
+        while not (out.parent/'.it.lock').exists() and time.sleep(.05) is None: pass
+        for other in (args, runs[(i+1)%len(runs)]): refused(*other, says='another run')
+        (root/f'go{i}').touch()
+        code,said = first.end()
+        assert not code and not [*out.parent.rglob('.*')], (args, said)
+
+# --- how much memory it takes
+
+def takes(f):
+    "Bytes that a function takes more than there were, at its highest; None where the system does not tell"
+    def look(key): return int(Path('/proc/self/status').read_text().split(f'{key}:')[1].split()[0])*1024
+    def work():
+        Path('/proc/self/clear_refs').write_text('5'); before = look('VmRSS')
+        kept = f()
+        print('took', look('VmHWM')-before); del kept
+    if not os.access('/proc/self/clear_refs', os.W_OK): return None
+    code,said = Run(work).end()
+    assert not code, said
+    return int(said.split('took ')[1].split()[0])
+
+@fault
+def memory(root):
+    """a large file is read
+    memory stays below 5 times the pixels of a picture, 8 times a `.ptm` or `.rti` file, 20 times a `.lp` file"""
+    rng,said = np.random.default_rng(0), []
+    h,w = 1200, 1600
+    noise = rng.integers(0, 256, (h, w, 3), np.uint8)
+    planes = rng.normal(0, .1, (9, h, w//2, 3)).astype(np.float32)
+    write_ptm(root/'a.ptm', PTM(dict(coefficients=planes[:6]), form='rgb')); write_rti(root/'a.rti', HSH(dict(coefficients=planes), terms=9))
+    write_png(root/'deep.png', noise.astype(np.uint16)*257)
+    write_lp(root/'a.lp', [f'photo_{i:06}.jpg' for i in range(100_000)], dome(1000).repeat(100, 0))
+    flat = np.zeros((2*h, 2*w, 3), np.uint8)
+    for name,a,kw in (('a.png', noise, {}), ('a.jpg', noise, dict(quality=95)), ('a.tif', noise, {}), ('flat.png', flat, {})): Image.fromarray(a).save(root/name, **kw)
+    for what,f,size,most in [('PNG', lambda: read_image(root/'a.png'), noise.nbytes, 5), ('JPEG', lambda: read_image(root/'a.jpg'), noise.nbytes, 5), ('TIFF', lambda: read_image(root/'a.tif'), noise.nbytes, 5),
+                             ('16-bit PNG', lambda: read_image(root/'deep.png'), 2*noise.nbytes, 5), ('black PNG', lambda: read_image(root/'flat.png'), flat.nbytes, 5),
+                             ('.ptm', lambda: read_ptm(root/'a.ptm'), None, 8), ('.rti', lambda: read_rti(root/'a.rti'), None, 8), ('.lp', lambda: read_lp(root/'a.lp'), None, 20)]:
+        got = takes(f)
+        if got is None: return 'skipped: this system does not tell'
+        size = size or (root/f'a{what}').stat().st_size
+        said.append(f'{what} {got/size:.1f} of {size/1e6:.0f} MB'); assert got < most*size, said
+    return ', '.join(said)
 
 # --- models
 

@@ -7,6 +7,7 @@ __all__ = ['to_float', 'to_uint8', 'srgb_to_linear', 'linear_to_srgb', 'read_ima
 
 # %% ../nbs/01_capture.ipynb #2fd9d7c0
 import copy, os, re, struct, warnings, zlib
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -268,8 +269,9 @@ def _some(names, k=5): # a list of str
 
 def _differences(lp, want, have, missing, key): # as in `_pair`
     "What keeps lights and photos from being paired, for a message"
-    twice = sorted({o for o in want if o and want.count(o) > 1})
-    extra = [f.name for f in have if key(f.name) not in {key(o) for o in want}]
+    known = {key(o) for o in want}
+    twice = sorted(o for o,k in Counter(want).items() if o and k > 1)
+    extra = [f.name for f in have if key(f.name) not in known]
     parts = [f"{lp}: {len(want)} lights, {len(have)} photos beside it"]
     for what,names in [('twice in the file', twice), ('not found', missing), ('not in the file', extra)]:
         if any(names): parts.append(f"{what}: {_some(names)}")
@@ -328,16 +330,14 @@ def _ahead(pool, # executor
     return progress_bar(run(), total=len(files), leave=False) if progress and files else run()
 
 # %% ../nbs/01_capture.ipynb #c1cd0412
-@contextmanager
-def _unchanged(files): # photos
-    "`InputError` for one that is replaced within the block; what merely vanishes is told by who reads it"
-    def stamp(f):
-        try: o = os.stat(f); return o.st_mtime_ns, o.st_size, o.st_ino
-        except OSError: return None
-    before = [*map(stamp, files)]
-    yield
+def _stamp(file): # what changes when it is replaced; None where it is not there
+    try: o = os.stat(file); return o.st_mtime_ns, o.st_size, o.st_ino
+    except OSError: return None
+
+def _check_stamps(files, before): # photos, the stamp of each before they were read
+    "`InputError` for one that was replaced; that one vanished is told by who reads it"
     for f,a in zip(files, before):
-        if (b := stamp(f)) and a != b: raise InputError(f"{f}: was replaced while the photos were read: run again")
+        if (b := _stamp(f)) and a != b: raise InputError(f"{f}: was replaced while the photos were read: run again")
 
 def _read_images(files, # n photos
                  size=None, # longest side, pixels
@@ -504,7 +504,9 @@ def load(cls:Capture,
          ): # `Capture`
     "Read a capture: photos, a `.lp` file, perhaps `mask.png`"
     files,lights = capture_files(path)
-    with _unchanged(files): images = _as_images(_read_images(files, size, progress))
+    before = [*map(_stamp, files)]
+    images = _as_images(_read_images(files, size, progress))
+    _check_stamps(files, before)
     with Image.open(files[0], formats=_FORMATS) as im: full = _upright_size(im)
     masks = [f for f in _photos(files[0].parent) if f.stem.lower() == 'mask' and f not in files]
     _inside(masks, files[0].parent)

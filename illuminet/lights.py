@@ -10,6 +10,7 @@ __all__ = ['ENCODINGS', 'InputError', 'as_lights', 'from_angles', 'to_angles', '
 
 # %% ../nbs/00_lights.ipynb #d491d089
 import codecs, math, os, re, shutil, uuid, warnings
+from collections import Counter
 from contextlib import contextmanager, suppress
 from pathlib import Path
 import numpy as np, torch
@@ -356,7 +357,7 @@ def write_lp(path, # where to
     for o in names:
         if not o.strip() or re.search(r'[\x00-\x1f]', o):
             raise InputError(f"{path}: name {o!r}: give a file name on one line")
-        if names.count(o) > 1: raise InputError(f"{path}: name {o!r} occurs twice: give each photo its own name")
+    if twice := [o for o,k in Counter(names).items() if k > 1]: raise InputError(f"{path}: name {twice[0]!r} occurs twice: give each photo its own name")
     text = ''.join(f"{o} {x:.6f} {y:.6f} {z:.6f}\n" for o,(x,y,z) in sorted(zip(names, lights.tolist())))
     with atomic_path(path) as tmp: tmp.write_bytes(f"{len(names)}\n{text}".encode())
     return Path(path)

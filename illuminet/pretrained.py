@@ -57,6 +57,7 @@ def built_network(config, # of the network
         with torch.device('meta'): due = {k: v.shape for k,v in IllumiNet(**config).state_dict().items() if not k.endswith('num_batches_tracked')}
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError, OverflowError) as e:
         raise InputError(f"config.json: no network can be built from 'net' ({e!s:.200}): it belongs to another version") from e
+    weights = {k: v.reshape(()) if v.shape == (1,) and due.get(k) == () else v for k,v in weights.items()}       # `save` gives numbers a length
     if wrong := sorted(k for k in {*weights, *due} if k not in weights or k not in due or weights[k].shape != due[k]):
         raise InputError(f"weights do not fit the network of config.json: {', '.join(wrong[:3])}{' …' if len(wrong) > 3 else ''}: they belong to another model")
     if bad := [k for k,v in weights.items() if not v.isfinite().all()]: raise InputError(f"weights that are NaN or infinite, in {bad[0]}: copy or train it anew")

@@ -13,7 +13,7 @@ import numpy as np, pyvips, torch
 from PIL import Image
 from .lights import *
 from .capture import *
-from .capture import _says_linear, _reading, _unchanged, _FORMATS
+from .capture import _says_linear, _reading, _stamp, _check_stamps, _FORMATS
 from .photometry import *
 from .relightable import *
 from .rbf import *
@@ -63,6 +63,7 @@ class Strips:
         return min(h, max(1, self.values//(n*w*3*_FETCH))*_FETCH)
 
     def _open_all(self):
+        self._stamps = [*map(_stamp, self.files)]
         with ThreadPoolExecutor(self.threads) as pool: return list(pool.map(self._open, self.files))
 
     def __iter__(self):
@@ -77,11 +78,12 @@ class Strips:
                     m = min(_FETCH, y1-j)
                     strip[i, j-y:j-y+m] = np.frombuffer(regions[i].fetch(0, j, w, m), self.dtype).reshape(m, w, 3)
             except pyvips.Error as e: raise InputError(f"{self.files[i]}: cannot be read ({_why(e)}): copy it again") from e
-        with _unchanged(self.files), ThreadPoolExecutor(self.threads) as pool:
+        with ThreadPoolExecutor(self.threads) as pool:
             for y in range(0, h, k):
                 y1 = min(h, y+k)
                 list(pool.map(lambda i: read(i, y, y1), range(n)))
                 yield slice(y, y1), strip[:, :y1-y] if self.code is None else self.code[strip[:, :y1-y]]
+        _check_stamps(self.files, self._stamps)
 
 # %% ../nbs/18_stream.ipynb #76197a12
 _CODES = {np.dtype(np.float32): 'F32', np.dtype(np.float16): 'F16', np.dtype(np.uint8): 'U8'}
