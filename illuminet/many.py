@@ -108,6 +108,24 @@ def _reported(path, about) -> dict: # name -> row
     if not same: raise InputError(f"{path}: from a run with other settings: choose another folder, or remove this one")
     return rows
 
+def _fit_missing(folders, names, out, about, jobs, dask, echo) -> dict: # name -> row
+    "Fit what has no model yet, and report on the way"
+    rows = _reported(out/'report.json', about)
+    def write():
+        with atomic_path(out/'report.json') as tmp: tmp.write_text(json.dumps(dict(about=about, rows=[*rows.values()]), indent=1))
+    write()
+    with _cluster(dask) if dask else _processes(jobs) as submit:
+        todo = {submit(_one, f, out/n, about, jobs): n for f,n in zip(folders, names) if not (out/n/'config.json').is_file()}
+        written = time.monotonic()
+        try:
+            for o in as_completed(todo):
+                name,e = todo[o], o.exception()
+                rows[name] = dict(capture=name, state='failed', why=f'its process died ({type(e).__name__}): too large for the memory?') if e else o.result()
+                echo(f"{name:32} {rows[name]['state']:8} {rows[name].get('why', '')}".rstrip())
+                if time.monotonic() > written+1: write(); written = time.monotonic()
+        finally: write()
+    return rows
+
 def fit_many(captures, # folder of captures, or a list of their folders or `.lp` files
              out, # folder to write: a model for each, and `report.json`
              method:str='illuminet', # a key of `Relightable.methods`
@@ -127,18 +145,5 @@ def fit_many(captures, # folder of captures, or a list of their folders or `.lp`
     names = [o.stem if o.suffix.lower() == '.lp' else o.name for o in folders]
     if twice := [o for o in names if names.count(o) > 1]: raise InputError(f"captures: two are named {twice[0]!r}: rename one")
     about = json.loads(json.dumps(dict(method=method, size=size, stream=stream, settings=settings), default=str))
-    rows = _reported(out/'report.json', about)
-    def write():
-        with atomic_path(out/'report.json') as tmp: tmp.write_text(json.dumps(dict(about=about, rows=[*rows.values()]), indent=1))
-    write()
-    with _cluster(dask) if dask else _processes(jobs) as submit:
-        todo = {submit(_one, f, out/n, about, jobs): n for f,n in zip(folders, names) if not (out/n/'config.json').is_file()}
-        written = time.monotonic()
-        try:
-            for o in as_completed(todo):
-                name,e = todo[o], o.exception()
-                rows[name] = dict(capture=name, state='failed', why=f'its process died ({type(e).__name__}): too large for the memory?') if e else o.result()
-                echo(f"{name:32} {rows[name]['state']:8} {rows[name].get('why', '')}".rstrip())
-                if time.monotonic() > written+1: write(); written = time.monotonic()
-        finally: write()
+    with claim(out): rows = _fit_missing(folders, names, out, about, jobs, dask, echo)
     return pd.DataFrame([rows.get(n, dict(capture=n, state='done')) for n in names], columns=['capture', 'state', 'seconds', 'nbytes', 'why', 'warnings'])
