@@ -108,17 +108,17 @@ def killed(root, name, *args, whole=whole_bytes, same=same_bytes, begun=None, hi
     def anew(o): # what is there before
         shutil.rmtree(o.parent, ignore_errors=True); o.parent.mkdir()
         if begun: shutil.copytree(begun, o)
-    anew(ref); good(*work(ref)); anew(ref)
-    start = time.perf_counter(); good(*work(ref)); seconds = time.perf_counter()-start             # all is in the disk's cache now
-    rng,hit = random.Random(name), 0
-    for i in range(KILLS):
-        if i%2 == 0 or begun: anew(out)                                       # else there is an output already
-        hit += Run(*work(out)).kill(rng.uniform(0, seconds))[0] == -signal.SIGKILL
+    def timed(o): start = time.perf_counter(); good(*work(o)); return time.perf_counter()-start
+    anew(ref); seconds = timed(ref); anew(ref); seconds = min(seconds, timed(ref))
+    rng,hit,tries = random.Random(name), 0, 0
+    while hit < KILLS and tries < 4*KILLS:                                    # a run may end before its moment
+        if hit%2 == 0 or begun: anew(out)                                     # else there is an output already
+        hit += Run(*work(out)).kill(rng.uniform(0, seconds))[0] == -signal.SIGKILL; tries += 1
         if out.exists(): whole(out, ref)
         good(*work(out))
         same(out, ref)
         assert not (left := [o for o in out.parent.rglob('.*') if o.name != hidden]), f'left behind: {left}'
-    return f'{hit} of {KILLS} killed'
+    return f'killed at {hit} moments'
 
 @fault
 def kill_fit(root):
