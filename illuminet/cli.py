@@ -36,7 +36,7 @@ Size = Annotated[Optional[int], typer.Option(min=1, metavar='PIXELS', help="Long
 Json = Annotated[bool, typer.Option('--json', help="Print one JSON object and nothing else.")]
 Epochs = Annotated[int, typer.Option(min=1, help="Epochs at most.")]
 
-Method = StrEnum('Method', 'illuminet ptm hsh rbf morph baked pixelnet trained unet')
+Method = StrEnum('Method', 'illuminet ptm hsh rbf kriging morph baked pixelnet trained unet')
 Base = StrEnum('Base', 'rbf image none')
 Schedule = StrEnum('Schedule', 'one_cycle warm_restarts')
 Kind = StrEnum('Kind', 'fractal woven cracked brushed carved coin sphere blob lumps')
@@ -137,7 +137,7 @@ def demo(out:Out=Path('demo'), epochs:Epochs=8, size:Size=192, as_json:Json=Fals
     def trained(c):
         learned['learn'] = learn = train(c.lights, c.images, out=out, epochs=epochs, progress=bars)
         return learn.relightable
-    methods = {m: (lambda c, m=m: fit(c, m)) for m in ('ptm', 'hsh', 'rbf', 'morph', 'illuminet')} | dict(trained=trained)
+    methods = {m: (lambda c, m=m: fit(c, m)) for m in ('ptm', 'hsh', 'rbf', 'kriging', 'morph', 'illuminet')} | dict(trained=trained)
     table = evaluate(cap, methods)
     lights = from_angles(np.linspace(0, 2*np.pi, 6, endpoint=False), np.deg2rad(35))
     show_relit(learned['learn'].relightable, lights, out=out/'relit.png')

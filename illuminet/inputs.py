@@ -15,10 +15,11 @@ from .photometry import *
 from .photometry import _spanning
 from .relightable import *
 from .rbf import *
+from .kriging import *
 
 # %% ../nbs/23_inputs.ipynb #3c24880d
 NEAR = 6          # photos that go in for each light asked for
-CHANNELS = 12     # of a photo: colour, light, normal, albedo
+CHANNELS = 18     # of a photo: colour, light, normal, albedo, what RBF misses of it, what the affine fit misses of it
 
 def nearest_photos(lights, # (n, 3) of the photos
                    targets, # (m, 3) asked for
@@ -64,10 +65,19 @@ def known_photometry(photos, # (n, h, w, 3) uint8 or float in 0..1, display-code
     except InputError: return None
     return photometric_stereo(Capture(photos, lights))[:2]
 
+def _missed(photos, lights, used): # -> (len(used), h, w, 6)
+    "Photos, less what RBF and the affine fit make of all the others; zeros where there are none"
+    if len(photos) < 2: return np.zeros((len(used), *photos.shape[1:3], 6), np.float32)
+    w = np.zeros((2, len(used), len(photos)))
+    for rows,weights in zip(w, (rbf_weights, affine_weights)):
+        for row,i in zip(rows, used): row[np.arange(len(photos)) != i] = weights(np.delete(lights, i, 0), lights[i:i+1])[0]
+    made = mix(np.concatenate(w), photos).clip(0, 1).reshape(2, len(used), *photos.shape[1:])
+    return np.concatenate(list(to_float(photos[used])-made), -1)
+
 def network_inputs(photos, # (n, h, w, 3) uint8 or float in 0..1, display-coded
                    lights, # (n, 3), or None for one photo under an unknown light
                    targets, # (m, 3) asked for
-                   base=None, # (m, h, w, 3) in 0..1; None: RBF
+                   base=None, # (m, h, w, 3) in 0..1; None: kriging
                    photometry=None, # normals and albedo, each (h, w, 3); None: found, from three photos on
                    ) -> Inputs:
     "All that the network is given for these lights"
@@ -76,12 +86,14 @@ def network_inputs(photos, # (n, h, w, 3) uint8 or float in 0..1, display-coded
     own = np.zeros((1, 3), np.float32) if lights is None else as_lights(lights)
     near = nearest_photos(own, targets)
     used,at = np.unique(near, return_inverse=True)
-    if base is None: base = np.repeat(to_float(photos), len(targets), 0) if n == 1 else mix(rbf_weights(own, targets), photos).clip(0, 1)
+    rbf = np.repeat(to_float(photos), len(targets), 0) if n == 1 else mix(rbf_weights(own, targets), photos).clip(0, 1)
+    if base is None: base = rbf if n < 3 else fit(Capture(photos, own), 'kriging').relight(targets)
     known = photometry if photometry is not None else known_photometry(photos, own)
     normals,albedo = known or (np.zeros((h, w, 3), np.float32),)*2
-    hints = np.concatenate([mix(affine_weights(own, targets), photos).clip(0, 1) if n > 2 else base, lambert(normals, albedo, targets) if known else base], -1)
+    hints = np.concatenate([rbf if n > 2 else base, lambert(normals, albedo, targets) if known else base], -1)
     each = np.concatenate([normals, linear_to_srgb(albedo.clip(0, 1))], -1)
-    images = np.concatenate([to_float(photos[used]), np.broadcast_to(own[used][:, None, None], (len(used), h, w, 3)), np.broadcast_to(each, (len(used), h, w, 6))], -1)
+    everywhere = lambda a, c: np.broadcast_to(a, (len(used), h, w, c))
+    images = np.concatenate([to_float(photos[used]), everywhere(own[used][:, None, None], 3), everywhere(each, 6), _missed(photos, own, used)], -1)
     at = torch.from_numpy(at.reshape(near.shape))
     return Inputs(_maps(images), torch.from_numpy(targets), _maps(base), _maps(hints), (torch.from_numpy(own[used]), at, torch.zeros(at.shape, dtype=torch.bool)))
 

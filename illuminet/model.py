@@ -49,18 +49,21 @@ class IllumiNet(nn.Module, PyTorchModelHubMixin, library_name='illuminet', licen
                  hints:int=0, # further pictures for each light, into which the network may blend the base
                  photos:bool=False, # are the images photos of a scene, each under a light of its own?
                  intrinsic:bool=False, # read normals and albedo off the pictures too, and shade them as one more hint?
+                 exposure:bool=False, # of a network of photos: find how much brighter the picture is than a photo whose light is unknown?
                  ):
         super().__init__()
         if len(widths) < 2: raise InputError(f"widths={widths}: give at least two floors, such as (16, 32)")
         self.config = dict(in_channels=in_channels, out_channels=out_channels, base=base, widths=list(widths), light=light,
-                           light_features=light_features, attention=attention, norm=norm, hints=hints, photos=photos, intrinsic=intrinsic)
+                           light_features=light_features, attention=attention, norm=norm, hints=hints, photos=photos, intrinsic=intrinsic, exposure=exposure)
         if (hints or intrinsic) and not base: raise InputError(f"hints={hints}, intrinsic={intrinsic}: a network without a base has nothing to blend: leave base=True")
+        if exposure and not (base and photos): raise InputError("exposure=True: a factor for a base that is a photo: leave base=True, give photos=True")
         kw,extra = dict(attention=attention, norm=norm), out_channels*(1+hints) if base else 0
         self.down = nn.ModuleList([ConvBlock(ni, nf, **kw) for ni,nf in zip([in_channels, *widths], widths)])
         self.light = LightEncoder(light_features, light)
         if photos: self.pairs,self.gather = PairEncoder(light_features, light), nn.ModuleList([SetAttention(nf, light_features) for nf in widths])
         self.bottleneck = conv_layer(widths[-1]+light_features+extra, widths[-1], norm)
         self.up = nn.ModuleList([UpBlock(ni+extra, nf, nf, light_features, **kw) for ni,nf in zip(widths[:0:-1], widths[-2::-1])])
+        if exposure: self.exposure = nn.Linear(widths[-1], 1); nn.init.zeros_(self.exposure.weight); nn.init.zeros_(self.exposure.bias)
         self.head = nn.Conv2d(widths[0], out_channels+hints+7*intrinsic, 1)
         if base: nn.init.zeros_(self.head.weight); nn.init.zeros_(self.head.bias)
         self.register_buffer('gain', torch.tensor(1.))         # how much of the correction is taken
@@ -96,7 +99,8 @@ class IllumiNet(nn.Module, PyTorchModelHubMixin, library_name='illuminet', licen
                reach=None, # (b*k,) in 0..1: how much of the correction each light takes; None: all
                hints=None, # (b*k, hints*out_channels, h, w) in 0..1, if the network takes any
                photos=None, # of a network of photos: their lights (b, 3), which of them make each picture (b*k, n), and where there is none (b*k, n) bool
-               parts=False, # normals (b*k, 3, h, w) and display-coded albedo (b*k, 3, h, w) too, of a network with `intrinsic`?
+               exposure=None, # of a network with `exposure`: logarithms of the factors (b*k,) on the display-coded base; None: found here
+               parts=False, # also what was read on the way: a dict of normals and display-coded albedo (b*k, 3, h, w), exposure (b*k,)?
                ): # (b*k, out_channels, h, w) in 0..1
         "The pictures under `k` lights of each scene"
         if (base is None) == self.config['base']: raise InputError('base: ' + ('missing' if base is None else 'given to a network made with base=False'))
@@ -111,6 +115,11 @@ class IllumiNet(nn.Module, PyTorchModelHubMixin, library_name='illuminet', licen
         maps = [[]]*len(features) if base is None else [[o] for o in _halves((given*2-1).to(x), len(features))]
         v = self.light(lights)
         x = self.bottleneck(torch.cat([x.repeat_interleave(len(lights)//len(x), 0), expand_light(v.to(x), x.shape[-2:]), *maps[-1]], 1))
+        read = {}
+        if self.config['exposure']:
+            unknown = ~(own[near] != 0).any(-1).any(-1)
+            read['exposure'] = self.exposure(x.mean((2, 3)).to(self.exposure.weight))[:, 0].clamp(-3, 3)*unknown if exposure is None else exposure
+            base = base*_full(read['exposure']).exp()[:, None, None, None]
         for up,skip,m in zip(self.up, skips[::-1], maps[-2::-1]): x = up(x, skip, v, m)
         res = _full(self.head(x))
         if base is None: return torch.sigmoid(res)
@@ -119,10 +128,11 @@ class IllumiNet(nn.Module, PyTorchModelHubMixin, library_name='illuminet', licen
         if more:
             *shares,normals,albedo = shares
             normals,albedo = F.normalize(normals+normals.new_tensor([0, 0, 1]).view(3, 1, 1), dim=1), torch.sigmoid(base+albedo)
+            read |= dict(normals=normals, albedo=albedo)
             hints.append(albedo*(normals*lights[..., None, None]).sum(1, keepdim=True).clamp(min=.01)**(1/2.2))    # Lambert's law, display-coded
         for share,hint in zip(shares, hints): res = res + share*(logit(hint)-base)
         res = torch.sigmoid(base + self.gain*(res if reach is None else res*reach[:, None, None, None]))
-        return (res, normals, albedo) if parts else res
+        return (res, read) if parts else res
 
     def forward(self,
                 images, # (b, in_channels, h, w), 0..1

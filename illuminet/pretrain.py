@@ -166,7 +166,7 @@ def summary(rows, # from `validate`
     return '; '.join(res)
 
 # %% ../nbs/47_pretrain.ipynb #23e92173
-NETWORK = dict(in_channels=CHANNELS, widths=(16, 32, 64, 128, 128), attention='spatial', hints=2, photos=True, intrinsic=True)   # the network that is shipped
+NETWORK = dict(in_channels=CHANNELS, widths=(16, 32, 64, 128, 128), attention='spatial', hints=2, photos=True, intrinsic=True, exposure=True)   # the network that is shipped
 CYCLE = 2500   # steps of the first cycle
 
 def cycle_rate(step, # from 0
@@ -185,17 +185,30 @@ def _freeze(net, mean): # the network, its running mean
         if isinstance(a, torch.nn.BatchNorm2d): a.eval(); a.running_mean.copy_(b.running_mean); a.running_var.copy_(b.running_var)
     return True
 
-def _decibels(pred, target): return ((pred-target)**2).mean((1, 2, 3)).add(1e-3).log10().mean()   # of (n, 3, h, w); noise hides what is beyond 30 dB
+def _decibels(pred, target): # each (n, 3, h, w)
+    "Logarithm of the squared error, as it is and after the best factor; noise hides what is beyond 37 dB"
+    error = lambda o: ((o-target)**2).mean((1, 2, 3)).add(2e-4).log10().mean()
+    factor = (pred*target).sum((1, 2, 3), keepdim=True)/(pred*pred).sum((1, 2, 3), keepdim=True).clamp(min=1e-6)
+    return error(pred) + error(factor*pred)
 
 def _intrinsic_loss(normals, albedo, true_normals, true_albedo): # each (n, 3, h, w)
     "Angles, where there is light enough to tell them, and albedo"
     sure = (true_albedo.amax(1) > .1).float()
-    return ((1-(normals*true_normals).sum(1))*sure).mean() + (albedo-true_albedo).abs().mean()
+    return 3*((1-(normals*true_normals).sum(1))*sure).mean() + (albedo-true_albedo).abs().mean()
+
+@torch.no_grad()
+def _start_from(net, folder):
+    "Weights of another run; inputs and parts that it did not have start at zero"
+    old = IllumiNet.from_pretrained(folder).state_dict()
+    for k,v in net.state_dict().items():
+        if k in old: v.zero_(); v[tuple(map(slice, old[k].shape))] = old[k]
 
 def pretrain(out, # folder to write
              steps:int=7*CYCLE, # the end of a cycle: 1, 3, 7, 15 of the first
              *,
              lr:float=3e-3, # highest learning rate
+             cycle:int=CYCLE, # steps of the first cycle
+             init=None, # folder of weights to start from; None: weights by chance
              captures=None, # folder of captures to look at on the way; None: none
              every:int=1000, # steps from look to look
              workers:int=1, # processes that make tasks; 0: none beside this one
@@ -211,10 +224,12 @@ def pretrain(out, # folder to write
     device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     rank,ranks = _rank()
     torch.manual_seed(seed)
-    net = IllumiNet(**NETWORK | (net or {})).to(device, memory_format=torch.channels_last)
+    net = IllumiNet(**NETWORK | (net or {}))
+    if init: _start_from(net, init)
+    net = net.to(device, memory_format=torch.channels_last)
     mean,loss,step = copy.deepcopy(net).eval(), RelightLoss(), 0
     opt = torch.optim.AdamW(net.parameters(), lr, weight_decay=.01, betas=(.9, .99))
-    settings = dict(lr=lr, seed=seed, net=net.config, loss=repr(loss), **kwargs)
+    settings = dict(lr=lr, cycle=cycle, init=init and str(init), seed=seed, net=net.config, loss=repr(loss), **kwargs)
     with nullcontext() if rank else claim(out):
         if (out/'state.pt').exists():
             state = torch.load(out/'state.pt', map_location=device, weights_only=True)
@@ -230,12 +245,12 @@ def pretrain(out, # folder to write
         rows,frozen = [], False
         for inputs,targets in tasks if step < steps else ():
             inputs,targets = inputs.to(device), targets.to(device)
-            rate,ends = cycle_rate(step)
-            if step >= FREEZE and not frozen: frozen = _freeze(net, mean)
+            rate,ends = cycle_rate(step, cycle)
+            if (init or step >= FREEZE) and not frozen: frozen = _freeze(net, mean)
             for g in opt.param_groups: g['lr'] = lr*min(1, (step+1)/500)*rate
-            with torch.autocast(device.type, torch.bfloat16): pred,*parts = model(inputs.images, inputs.lights, inputs.base, hints=inputs.hints, photos=inputs.photos, parts=True)
+            with torch.autocast(device.type, torch.bfloat16): pred,read = model(inputs.images, inputs.lights, inputs.base, hints=inputs.hints, photos=inputs.photos, parts=True)
             targets,*truth = targets.split(3, 1)
-            l = loss(pred, targets) + .25*_decibels(pred, targets) + .3*_intrinsic_loss(*parts, *truth)
+            l = loss(pred, targets) + .25*_decibels(pred, targets) + .3*_intrinsic_loss(read['normals'], read['albedo'], *truth)
             opt.zero_grad(); l.backward()
             torch.nn.utils.clip_grad_norm_(net.parameters(), 1.)
             opt.step(); step += 1
@@ -313,7 +328,10 @@ def main():
     import argparse
     p = argparse.ArgumentParser(description='Make the shipped weights, from synthetic captures alone')
     p.add_argument('out', help='folder to write; a run that stands there goes on')
-    p.add_argument('--steps', type=int, default=7*CYCLE)
+    p.add_argument('--steps', type=int, default=7*CYCLE, help='the end of a cycle: 1, 3, 7, 15 of the first')
+    p.add_argument('--lr', type=float, default=3e-3, help='highest learning rate')
+    p.add_argument('--cycle', type=int, default=CYCLE, help='steps of the first cycle')
+    p.add_argument('--init', help='folder of weights to start from')
     p.add_argument('--captures', help='folder of captures to look at on the way')
     p.add_argument('--workers', type=int, default=max(1, (os.cpu_count() or 2)//2//int(os.environ.get('LOCAL_WORLD_SIZE', 1))), help='processes that make tasks, for each that trains')
     p.add_argument('--threads', type=int, help='of the training itself, on the CPU')
@@ -323,6 +341,6 @@ def main():
     a = p.parse_args()
     if a.ship: return ship(a.out)
     if a.threads: torch.set_num_threads(a.threads)
-    with _together() as device: pretrain(a.out, a.steps, captures=a.captures, workers=a.workers, minutes=a.minutes, bs=a.bs, device=device, echo=lambda o: print(o, flush=True))
+    with _together() as device: pretrain(a.out, a.steps, lr=a.lr, cycle=a.cycle, init=a.init, captures=a.captures, workers=a.workers, minutes=a.minutes, bs=a.bs, device=device, echo=lambda o: print(o, flush=True))
 
 if __name__ == '__main__' and '__file__' in globals(): main()

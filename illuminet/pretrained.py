@@ -15,6 +15,7 @@ from .capture import *
 from .metrics import psnr
 from .relightable import *
 from .rbf import *
+from .kriging import *
 from .morph import *
 from .model import *
 from .inputs import *
@@ -91,7 +92,7 @@ class Pretrained(Relightable, method='illuminet'):
         if own: r._net = _for_photos(net, 'net').eval(); r.tensors |= network_tensors(net)
         if len(cap) > 2:
             known = known_photometry(r.tensors['photos'], cap.lights)
-            base = fit(cap, 'morph' if len(cap) >= FEW else 'rbf')
+            base = fit(cap, 'morph' if len(cap) >= FEW else 'kriging')
             if known: r.tensors |= dict(zip(('normals', 'albedo'), (o.astype(np.float16) for o in known)))
             r.tensors |= {f'base.{k}': v for k,v in base.tensors.items() if k not in r.tensors}
             r.config |= dict(base=base.method, base_config=base.config)
@@ -137,15 +138,25 @@ class Pretrained(Relightable, method='illuminet'):
         t = self.tensors
         h,w = t['photos'].shape[1:3]
         res,ys,xs = np.zeros((len(lights), h, w, 3), np.float32), _spans(h), _spans(w)
+        exposure = self._exposure(lights) if len(t['photos']) == 1 and len(ys)*len(xs) > 1 and self.net.config['exposure'] else None
         for y,down in zip(ys, _shares(ys)):
             base = self.base.rows(y).relight(lights) if self.base else None
             for x,across in zip(xs, _shares(xs)):
                 part = base if base is None else base[:, :, x]
                 share = (down[:, None]*across)[..., None]
-                for k in range(0, len(lights), 4): res[k:k+4, y, x] += share*self._tile(lights[k:k+4], y, x, None if part is None else part[k:k+4])
+                for k in range(0, len(lights), 4): 
+                    some = slice(k, k+4)
+                    res[some, y, x] += share*self._tile(lights[some], y, x, None if part is None else part[some], None if exposure is None else exposure[some])
         return res
 
-    def _tile(self, lights, y, x, base):
+    def _exposure(self, lights): # -> (m,)
+        "Of the whole picture, so that tiles agree"
+        photo = self.tensors['photos']
+        step = -(-max(photo.shape[1:3])//TILE)
+        read = lambda l: run_network(self.net, network_inputs(photo[:, ::step, ::step], None, l), parts=True)[1]['exposure']
+        return torch.cat([read(lights[k:k+4]) for k in range(0, len(lights), 4)])
+
+    def _tile(self, lights, y, x, base, exposure=None):
         "A part of the pictures"
         t,gain = self.tensors, self.config['gain']
         if base is not None and not gain: return base
@@ -153,7 +164,7 @@ class Pretrained(Relightable, method='illuminet'):
         own = t['lights'] if len(t['photos']) > 1 else None
         made = network_inputs(t['photos'][:, y, x], own, lights, base, photometry)
         used = [(y.start, x.start, i) for i in ([0] if own is None else np.unique(nearest_photos(own, lights)).tolist())]
-        res = run_network(self.net, made, self._features, used)
+        res = run_network(self.net, made, self._features, used, exposure=exposure)
         for k in used: self._features[k] = self._features.pop(k)                              # the newest last
         for k in list(self._features)[:-KEEP]: del self._features[k]
         return _blend(np.moveaxis(made.base.numpy(), 1, -1), res, gain)
@@ -179,7 +190,8 @@ def run_network(net, # `IllumiNet` made with photos=True
                 made, # `Inputs`
                 kept=None, # dict: photo -> its features, looked up and added to
                 used=None, # the photo that each image of `made` is, if `kept` is given
-                ) -> np.ndarray: # (m, h, w, 3) float32 in 0..1
+                **kwargs, # exposure=, parts=: see `IllumiNet.decode`
+                ): # (m, h, w, 3) float32 in 0..1; with parts=True also what was read on the way
     "Pictures from inputs"
     device = next(net.parameters()).device
     i,kept = made.to(device), {} if kept is None else kept
@@ -188,8 +200,10 @@ def run_network(net, # `IllumiNet` made with photos=True
         if new := [k for k,p in enumerate(used) if p not in kept]:
             for k,*f in zip(new, *(o.split(1) for o in net.encode(i.images[new]))): kept[used[k]] = f
         features = [torch.cat(f) for f in zip(*(kept[p] for p in used))]
-        pred = net.decode(features, i.lights, i.base, hints=i.hints, photos=i.photos)
-    return pred.float().permute(0, 2, 3, 1).cpu().numpy()
+        pred = net.decode(features, i.lights, i.base, hints=i.hints, photos=i.photos, **kwargs)
+    pred,*read = pred if kwargs.get('parts') else (pred,)
+    pred = pred.float().permute(0, 2, 3, 1).cpu().numpy()
+    return (pred, *read) if read else pred
 
 @functools.lru_cache(2)
 def load_network(name=None, # folder or id of the Hugging Face Hub; None: what the package brings

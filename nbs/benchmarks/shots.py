@@ -35,13 +35,13 @@ def rows_of(folder, net=None):
     mean = lambda pics, held: float(np.mean(psnr(pics, to_float(to_uint8(to_float(coded_photos(held)))), held.mask)))
     seen,held = split(folder)
     r = fit(seen, 'illuminet', net=net)
-    yield dict(photos='all', psnr=mean(r.relight(held.lights), held), reference=mean(fit(seen, 'rbf', smoothing=0).relight(held.lights), held), gain=r.config['gain'])
+    yield dict(photos='all', psnr=mean(r.relight(held.lights), held), base=mean(r.base.relight(held.lights), held), reference=mean(fit(seen, 'rbf', smoothing=0).relight(held.lights), held), gain=r.config['gain'])
     seen,held = split(folder, size=max(seen.shape[1:3])//2)
     few = seen[farthest_lights(seen.lights, 8)]
-    r,known = fit(few, 'illuminet', net=net), network_inputs(coded_photos(few), few.lights, held.lights)
-    four = dict(lambert=np.moveaxis(known.hints[:, 3:].numpy(), 1, -1), ptm=fit(few, 'ptm').relight(held.lights), hsh=fit(few, 'hsh', terms=4).relight(held.lights), rbf=fit(few, 'rbf').relight(held.lights))
+    r = fit(few, 'illuminet', net=net)
+    four = dict(lambert=lambert(*known_photometry(coded_photos(few), few.lights), held.lights), ptm=fit(few, 'ptm').relight(held.lights), hsh=fit(few, 'hsh', terms=4).relight(held.lights), rbf=fit(few, 'rbf').relight(held.lights))
     four = {k: mean(o.clip(0, 1), held) for k,o in four.items()}
-    yield dict(photos='8', psnr=mean(r.relight(held.lights), held), reference=max(four.values()), gain=r.config['gain'], **four)
+    yield dict(photos='8', psnr=mean(r.relight(held.lights), held), base=mean(r.base.relight(held.lights), held), reference=max(four.values()), gain=r.config['gain'], **four)
     photos,rng = to_uint8(to_float(coded_photos(seen))), np.random.default_rng(0)
     true = Path(folder)/'normals.png'
     if true.exists():
