@@ -52,10 +52,11 @@ def built_network(config, # of the network
                   tensors, # as `network_tensors` gives them, among others
                   ) -> IllumiNet: # in evaluation mode
     "The network whose weights are kept in a relightable"
-    weights = {k[4:]: torch.from_numpy(v) for k,v in tensors.items() if k.startswith('net.')}
+    def kept(o): return {k: v for k,v in o.items() if not k.endswith('num_batches_tracked')}
+    weights = kept({k[4:]: torch.from_numpy(v) for k,v in tensors.items() if k.startswith('net.')})
     try:
         if len(config['widths']) > len(weights): raise TypeError(f"{len(config['widths'])} floors")
-        with torch.device('meta'): due = {k: v.shape for k,v in IllumiNet(**config).state_dict().items() if not k.endswith('num_batches_tracked')}
+        with torch.device('meta'): due = {k: v.shape for k,v in kept(IllumiNet(**config).state_dict()).items()}
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError, OverflowError) as e:
         raise InputError(f"config.json: no network can be built from 'net' ({e!s:.200}): it belongs to another version") from e
     weights = {k: v.reshape(()) if v.shape == (1,) and due.get(k) == () else v for k,v in weights.items()}       # `save` gives numbers a length
