@@ -37,6 +37,7 @@ class Run:
         code = 70
         try:
             os.dup2(self.log.fileno(), 1); os.dup2(self.log.fileno(), 2)
+            signal.signal(signal.SIGINT, signal.default_int_handler)             # a job in the background ignores it
             before()
             if callable(args[0]): args[0](); code = 0
             else: sys.argv = ['illuminet', *map(str, args)]; cli.main()
@@ -198,12 +199,18 @@ def kill_download(root):
         server.shutdown()
     return said
 
+def slowly():
+    "Each step of training takes a moment more"
+    backward = torch.Tensor.backward
+    def late(*args, **kw): time.sleep(.2); return backward(*args, **kw)
+    torch.Tensor.backward = late
+
 @fault
 def interrupt_train(root):
     """Ctrl-C during `train`
     exit code 130; run again, it goes on"""
     args = 'train', root/'coin', '--size', 32, '--epochs', 50, '--crop', 16, '-o', root/'relit'
-    run = Run(*args)
+    run = Run(*args, before=slowly)
     while not (root/'relit/checkpoint/state.pt').exists() and time.sleep(.05) is None: pass
     code,said = run.kill(0, signal.SIGINT)
     assert code == 130 and (root/'relit/checkpoint/state.pt').exists() and 'Traceback' not in said, (code, said)

@@ -85,7 +85,7 @@ class Relightable:
                 lights, # (3,) or (m, 3) directions
                 ) -> np.ndarray: # (h, w, 3) or (m, h, w, 3), float32 in 0..1, display-coded
         "The picture under each light"
-        res = self._relight(as_lights(lights))
+        res = self._relight(as_lights(lights)).astype(np.float32, copy=False)
         if not self.clips: res = np.clip(res, 0, 1, out=res if res.flags.writeable else None)
         return res[0] if np.ndim(lights) == 1 else res
 
