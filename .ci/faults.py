@@ -2,7 +2,7 @@
 the commands in processes of their own, forked so that torch is imported once.
 
 `python .ci/faults.py [NAME ...] [--kills N]`: all, or those named; N random moments for each command that is killed."""
-import argparse, contextlib, io, json, os, random, shutil, signal, subprocess, sys, tempfile, threading, time, warnings
+import argparse, contextlib, ctypes, io, json, os, random, shutil, signal, subprocess, sys, tempfile, threading, time, warnings
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from unittest import mock
@@ -38,6 +38,7 @@ class Run:
         try:
             os.dup2(self.log.fileno(), 1); os.dup2(self.log.fileno(), 2)
             signal.signal(signal.SIGINT, signal.default_int_handler)             # a job in the background ignores it
+            torch.set_num_threads(1)                                             # after a fork its pool is made anew: now, not by several threads at once
             before()
             if callable(args[0]): args[0](); code = 0
             else: sys.argv = ['illuminet', *map(str, args)]; cli.main()
@@ -313,7 +314,7 @@ def meanwhile(what, owner, name, at):
 def broken_photos(root, change, says):
     "A photo changes while the photos are being read, whole or in strips"
     for owner,name,at,more in ((Image, 'open', 50, ()), (pyvips.Region, 'new', 1, ('--stream',))):
-        coin = capture(root/f'coin{len(more)}', 512 if more else 32)                      # larger than what libvips reads ahead
+        coin = capture(root/f'coin{len(more)}', 256 if more else 32)                      # larger than what libvips reads ahead
         good('fit', root/'coin', '--method', 'ptm', '-o', root/'model'); before = files(root/'model')
         refused('fit', coin, '--method', 'ptm', *more, '-o', root/'model', says=says, before=meanwhile(lambda: change(coin/'15.png'), owner, name, at))
         assert files(root/'model') == before and not [*root.glob('.*')]
@@ -374,6 +375,7 @@ def takes(f):
     "Bytes that a function takes more than there were, at its highest; None where the system does not tell"
     def look(key): return int(Path('/proc/self/status').read_text().split(f'{key}:')[1].split()[0])*1024
     def work():
+        ctypes.CDLL(None).malloc_trim(0)                                         # gives back what is free, else it would serve
         Path('/proc/self/clear_refs').write_text('5'); before = look('VmRSS')
         kept = f()
         print('took', look('VmHWM')-before); del kept
