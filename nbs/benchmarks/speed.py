@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np, torch
 from illuminet.learner import *
 from illuminet.benchmark import _commit
+from illuminet.many import fit_many
 from illuminet.stream import Strips
 from large import bandwidth, make
 from shots import seconds as network_seconds
@@ -34,6 +35,9 @@ FIGURES = {  # key: what it is, its unit, whether more is better
     'large_ptm': ('fit 48 photos of 4 megapixels out of core, PTM, against decoding them', 'ratio', False),
     'large_hsh': ('HSH', 'ratio', False),
     'large_rbf': ('RBF', 'ratio', False),
+    'many': ('captures a minute, 24 of 49 photos of 192² fitted with morph, starting the processes counted in: two processes against one', 'ratio', True),
+    'many_rate': ('captures a minute, by two processes', '1/min', True),
+    'many_ms': ('what a capture costs in `fit_many` beside loading, fitting and saving it', 'ms', False),
     'viewer_gl': ('the viewer at one megapixel, WebGL2 by software', 'frames/s', True),
     'viewer_canvas': ('the viewer at one megapixel, 2D canvas', 'frames/s', True),
     'import': ('import illuminet.learner, against fastai.vision.all', 'ratio', False),
@@ -90,6 +94,20 @@ def out_of_core():
             for _ in Strips(f'{d}/photos'): pass
         t = turns(3, decode=decode, **{m: lambda m=m: fit_large(f'{d}/photos', f'{d}/{m}', m) for m in ('ptm', 'hsh', 'rbf')})
     return {f'large_{m}': against(t[m], t['decode']) for m in ('ptm', 'hsh', 'rbf')}
+
+def many(n=24):
+    cap = sample_capture()
+    with tempfile.TemporaryDirectory() as d:
+        d = Path(d)
+        for i in range(n): cap.save(d/f'in/{i:02}')
+        def plain():
+            for o in sorted((d/'in').iterdir()): fit(Capture.load(o), 'morph').save(d/'plain'/o.name)
+        def by(jobs):
+            shutil.rmtree(d/f'by{jobs}', ignore_errors=True)
+            fit_many(d/'in', d/f'by{jobs}', 'morph', jobs, echo=lambda o: None)
+        plain()
+        t = turns(2, plain=plain, one=lambda: by(1), two=lambda: by(2))
+    return dict(many=against(t['one'], t['two']), many_rate=60*n/min(t['two']), many_ms=1e3*(min(t['one'])-min(t['plain']))/n)
 
 FRAMES = """seconds => new Promise(done => {
   const start = performance.now();
@@ -170,7 +188,7 @@ def main():
     a = p.parse_args()
     warnings.simplefilter('ignore')
     parts = dict(imports=lambda: imports(1), planes=planes, wheel=wheel) if a.quick else dict(
-        imports=imports, wheel=wheel, training=training, fits=fits, planes=planes, rbf=rbf, out_of_core=out_of_core, viewer=viewer, pretrained=pretrained)
+        imports=imports, wheel=wheel, training=training, fits=fits, planes=planes, rbf=rbf, out_of_core=out_of_core, many=many, viewer=viewer, pretrained=pretrained)
     begin,old = time.perf_counter(), json.loads(a.against.read_text()) if a.against.exists() else None
     res = dict(about=about(), figures={}, notes={})
     for name,f in parts.items():
