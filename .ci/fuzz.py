@@ -6,7 +6,7 @@ opens nothing outside the folder that it was given, and takes memory in proporti
 import argparse, contextlib, functools, io, json, os, random, re, sys, tempfile, tracemalloc, warnings
 from pathlib import Path
 
-os.environ |= dict(HF_HUB_OFFLINE='1', CUDA_VISIBLE_DEVICES='')
+os.environ |= dict(HF_HUB_OFFLINE='1', CUDA_VISIBLE_DEVICES='', HYPOTHESIS_STORAGE_DIRECTORY=f'{tempfile.gettempdir()}/hypothesis')
 warnings.simplefilter('ignore')
 if '--atheris' in sys.argv:
     try: import atheris
