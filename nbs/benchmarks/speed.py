@@ -106,7 +106,7 @@ def many(n=24):
             shutil.rmtree(d/f'by{jobs}', ignore_errors=True)
             fit_many(d/'in', d/f'by{jobs}', 'morph', jobs, echo=lambda o: None)
         plain()
-        t = turns(2, plain=plain, one=lambda: by(1), two=lambda: by(2))
+        t = turns(1, plain=plain, one=lambda: by(1), two=lambda: by(2))
     return dict(many=against(t['one'], t['two']), many_rate=60*n/min(t['two']), many_ms=1e3*(min(t['one'])-min(t['plain']))/n)
 
 FRAMES = """seconds => new Promise(done => {
