@@ -130,7 +130,10 @@ def models():
     rs = [*kinds(), fit(cap, 'rbf'), fit(cap, 'kriging'), fit(cap, 'morph'), bake(fit(cap, 'rbf'), 4, clusters=2), bake(fit(cap, 'rbf'), 3, clusters=1).gridded(4), fit(cap, 'ptm', form='lrgb'),
           fit(wide, 'trained', **net), fit(wide, 'unet', **net), fit(cap, 'illuminet', gain=1.), fit(cap[:1], 'illuminet')]
     named = {np.dtype(v): k for k,v in DTYPES.items()}
-    return [json.dumps(dict(config=dict(format=1, method=r.method, **r.config), tensors={k: [named[v.dtype], *v.shape] for k,v in r.tensors.items()})).encode() for r in rs]
+    return [json.dumps(dict(config=dict(format=1, method=r.method, **r.config), tensors={k: [named[v.dtype], *v.shape] for k,v in r.tensors.items()})).encode() for r in rs] + FOUND
+
+FOUND = [b'{"config": {"format": 1, "method": "bilinear"}, "tensors": {"planes": ["U8", 3, 6, 7], "low": ["F32", 1, 3], "high": ["F32", 1, 3], "basis": ["F32", 16, 1, 4, 6], "lights": ["F32", 16, 3]}}',
+         b'{"config": {"format": 1, "method": "ptm", "form": "lrgb"}, "tensors": {"luminance": ["F32", 6, 6, 7], "colour": ["F64", 6, 7, 3]}}']     # what was a fault once
 
 DTYPES = dict(F32=np.float32, F16=np.float16, F64=np.float64, U8=np.uint8, I8=np.int8, U16=np.uint16, I64=np.int64, BOOL=bool)
 
