@@ -31,6 +31,7 @@ def light_kernels(a, # (m, 3) unit vectors
                 glare10=glare(10), glare20=glare(20), glare35=glare(35), spot20=glare(20)*matern(.2), spot35=glare(35)*matern(.3), noise=(d < 1e-6).astype(np.float64))
 
 def _sum(kernel, a, b): return sum(kernel[k]*o for k,o in light_kernels(a, b).items())
+def _precision(lights, kernel): return np.linalg.inv(_sum(kernel, lights, lights) + 1e-5*np.eye(len(lights)))
 
 # %% ../nbs/13_kriging.ipynb #45747fba
 PRIOR = dict(noise=(-9.5, 1.))      # mean and spread of the logarithm of a weight; of the others:
@@ -61,13 +62,13 @@ def kriging_weights(lights, # (n, 3) of the photos
                     ) -> np.ndarray: # (m, n): weight of each photo
     "What is most likely under the lights asked for, as weights on the photos"
     signal = kernel | dict(noise=0.)
-    return _sum(signal, targets, lights)@np.linalg.inv(_sum(kernel, lights, lights) + 1e-5*np.eye(len(lights)))
+    return _sum(signal, targets, lights)@_precision(lights, kernel)
 
 def kriging_weights_loo(lights, # (n, 3)
                         kernel, # from `choose_kernel`
                         ) -> np.ndarray: # (n, n), zero on the diagonal: row i makes photo i from the others
     "Leave-one-out weights in closed form (Rasmussen & Williams 2006, eq. 5.12)"
-    b = np.linalg.inv(_sum(kernel, lights, lights) + 1e-5*np.eye(len(lights)))
+    b = _precision(lights, kernel)
     res = -b/np.diag(b)[:, None]
     np.fill_diagonal(res, 0)
     return res
@@ -81,7 +82,7 @@ def choose_share(lights, # (n, 3)
                  ) -> float: # share of kriging, the rest being RBF
     "1 where kriging is far ahead, else a half"
     if len(lights) < 3: return 1.
-    error = lambda w: np.log10(np.maximum((((r := np.eye(len(lights))-w)@products)*r).sum(1), 1e-7)).mean()
+    error = lambda w: np.log10(np.maximum(loo_errors(w, products), 1e-7)).mean()
     return 1. if 10*(error(rbf_weights_loo(lights))-error(kriging_weights_loo(lights, kernel))) > SURE else .5
 
 # %% ../nbs/13_kriging.ipynb #fbac082b
@@ -98,6 +99,7 @@ class Kriging(LinearRelightable, method='kriging'):
         products = gram(coded_photos(cap), cap.mask) if kernel is None or share is None else None
         if kernel is None: kernel = choose_kernel(cap.lights, products)
         if missing := light_kernels(cap.lights[:1], cap.lights[:1]).keys()-kernel: raise InputError(f"kernel: no weight for {', '.join(sorted(missing))}")
+        if share is not None and not (isinstance(share, (int, float)) and 0 <= share <= 1): raise InputError(f"share={share!r}: give a number from 0 to 1")
         if share is None: share = choose_share(cap.lights, products, kernel)
         return cls(dict(photos=coded_photos(cap), lights=cap.lights), kernel=kernel, share=share)
 

@@ -123,8 +123,7 @@ class Morph(Relightable, method='morph'):
                 o = _fill(x, want[:, s], lit[:, s], loo)
                 other[:, s] = to_uint8(o) if other.dtype == np.uint8 else o
                 yield x, *_compose(x, o, distance[:, s], loo, edges)
-        r = np.eye(n)-loo
-        trust,gain_db = _trust(strips(), ((r@gram(photos, cap.mask))*r).sum(1))
+        trust,gain_db = _trust(strips(), loo_errors(loo, gram(photos, cap.mask)))
         return cls(dict(tensors, other=other, distance=distance, trust=trust.astype(np.float16)), gain_db=round(gain_db, 3), **config)
 
     @property

@@ -145,7 +145,7 @@ class Pretrained(Relightable, method='illuminet'):
             for x,across in zip(xs, _shares(xs)):
                 part = base if base is None else base[:, :, x]
                 share = (down[:, None]*across)[..., None]
-                for k in range(0, len(lights), 4): 
+                for k in range(0, len(lights), 4):
                     some = slice(k, k+4)
                     res[some, y, x] += share*self._tile(lights[some], y, x, None if part is None else part[some], None if exposure is None else exposure[some])
         return res
