@@ -38,6 +38,7 @@ from .layers import *
 from .model import *
 from .losses import *
 from .inputs import *
+from .single import *
 from .data import *
 from .callbacks import *
 from .pretrained import *

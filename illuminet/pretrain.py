@@ -116,6 +116,7 @@ class EndlessTasks(IterableDataset):
 def validation_tasks(captures, # folder of captures
                      size=160, # longest side in pixels
                      m=4, # lights asked for
+                     asked=('all', '8', '1'), # questions
                      ) -> list: # of dicts: capture, photos ('all', '8', '1'), inputs, targets (m, h, w, 3), mask, reference (dB)
     "What is asked of captures from outside"
     res,rng = [], np.random.default_rng(0)
@@ -130,25 +131,26 @@ def validation_tasks(captures, # folder of captures
             reference = max(float(np.mean(psnr(o.clip(0, 1), targets, mask))) for o in others)
             res.append(dict(capture=f.name, photos=name, inputs=inputs, targets=targets, mask=mask, reference=reference))
         cap = Capture(photos, lights)
-        add('all', network_inputs(photos, lights, held.lights, fit(cap, 'morph').relight(held.lights)), targets, held.mask, fit(cap, 'rbf', smoothing=0).relight(held.lights))
-        if len(cap) > 12:
+        if 'all' in asked: add('all', network_inputs(photos, lights, held.lights, fit(cap, 'morph').relight(held.lights)), targets, held.mask, fit(cap, 'rbf', smoothing=0).relight(held.lights))
+        if '8' in asked and len(cap) > 12:
             few = cap[farthest_lights(lights, 8)]
             made = network_inputs(few.images, few.lights, held.lights)
             add('8', made, targets, held.mask, *(fit(few, *o).relight(held.lights) for o in (('rbf',), ('ptm',))), HSH.fit(few, terms=4).relight(held.lights), np.moveaxis(made.hints[:, 3:].numpy(), 1, -1))
-        for _ in range(m):
+        for _ in range(m if '1' in asked else 0):
             a,b = rng.choice(len(cap), 2, replace=False)
             add('1', network_inputs(photos[a:a+1], None, lights[b]), to_float(photos[b:b+1]), seen.mask, to_float(photos[a:a+1]))
     return res
 
 @torch.inference_mode()
-def validate(net, # `IllumiNet` made with photos=True
+def validate(net, # `IllumiNet` made with photos=True, or what `answer` takes
              tasks, # from `validation_tasks`
+             answer=lambda net, task: run_network(net, task['inputs']), # function (net, task) -> pictures
              ) -> pd.DataFrame: # a row a task: capture, photos, psnr, reference, gain (dB)
     "How far above the reference a network is"
     rows = []
     net.eval()
     for t in tasks:
-        pred = run_network(net, t['inputs'])
+        pred = answer(net, t)
         rows.append(dict(capture=t['capture'], photos=t['photos'], psnr=float(np.mean(psnr(pred, t['targets'], t['mask']))), reference=t['reference']))
         if t['photos'] == '1':                                                                    # both scaled by their best factor: what is left is the shading
             both = [float(np.mean(psnr((o*((o*t['targets']).sum()/max((o*o).sum(), 1e-9))).clip(0, 1), t['targets'], t['mask']))) for o in (pred, np.moveaxis(t['inputs'].base.numpy(), 1, -1))]
@@ -166,7 +168,7 @@ def summary(rows, # from `validate`
     return '; '.join(res)
 
 # %% ../nbs/47_pretrain.ipynb #23e92173
-NETWORK = dict(in_channels=CHANNELS, widths=(16, 32, 64, 128, 128), attention='spatial', hints=2, photos=True, intrinsic=True, exposure=True)   # the network that is shipped
+NETWORK = dict(in_channels=CHANNELS, widths=(16, 32, 64, 128, 128), attention='spatial', hints=2, photos=True, intrinsic=True)   # the network that is shipped
 CYCLE = 2500   # steps of the first cycle
 
 def cycle_rate(step, # from 0
@@ -312,15 +314,17 @@ def _together(): # -> the device of this process, None: as `pretrain` chooses
 
 # %% ../nbs/47_pretrain.ipynb #a0510ea8
 def ship(run, # folder of a run that has come to the end of a cycle
-         out=WEIGHTS, # folder to write
+         out=None, # folder to write; None: where the package has them
+         kind=IllumiNet, # of the network
          ):
     "The weights of a run as the package brings them: half precision, and the settings"
-    net = IllumiNet.from_pretrained(run)
+    net,out = kind.from_pretrained(run),out or kind.weights
     if not all(p.isfinite().all() for p in net.parameters()): raise InputError(f"{run}: weights that are not finite: take an earlier run")
     card = Path(out)/'README.md'
     text = card.read_text() if card.exists() else ''
     net.half().save_pretrained(out)
     if text: card.write_text(text)                                          # the hub's own says nothing
+    else: card.unlink(missing_ok=True)
 
 # %% ../nbs/47_pretrain.ipynb #6460aa08
 def main():

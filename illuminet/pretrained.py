@@ -19,6 +19,7 @@ from .kriging import *
 from .morph import *
 from .model import *
 from .inputs import *
+from .single import *
 from .callbacks import bf16_helps
 
 # %% ../nbs/36_pretrained.ipynb #610279d8
@@ -82,11 +83,12 @@ class Pretrained(Relightable, method='illuminet'):
     @classmethod
     def fit(cls,
             cap, # `Capture`; one photo's light is not used
-            net=None, # `IllumiNet` made with photos=True, or a folder or id for `from_pretrained`; None: the one that the package brings
+            net=None, # `IllumiNet` made with photos=True, or a folder or id for `from_pretrained`; for one photo a `SingleImageNet`; None: what the package brings
             gain=None, # share of the correction, 0..1; None: chosen by leaving photos out, all with fewer than four
-            ):
+            ): # one photo: `SinglePhoto`
         "Base, normals and albedo, and how far the network is to be followed"
         if gain is not None and not 0 <= gain <= 1: raise InputError(f"gain={gain}: give a share of the correction, 0 to 1")
+        if len(cap) == 1 and (net is None or isinstance(net, SingleImageNet)): return SinglePhoto.fit(cap, net, 1. if gain is None else gain)
         if net is not None and not isinstance(net, IllumiNet) and Path(net).exists(): net = load_network(net)     # its weights are kept: folders move
         own = isinstance(net, IllumiNet)
         r = cls(dict(photos=coded_photos(cap), lights=cap.lights), net=net.config if own else net and str(net), gain=1. if gain is None else gain)
@@ -139,7 +141,6 @@ class Pretrained(Relightable, method='illuminet'):
         t = self.tensors
         h,w = t['photos'].shape[1:3]
         res,ys,xs = np.zeros((len(lights), h, w, 3), np.float32), _spans(h), _spans(w)
-        exposure = self._exposure(lights) if len(t['photos']) == 1 and len(ys)*len(xs) > 1 and self.net.config['exposure'] else None
         for y,down in zip(ys, _shares(ys)):
             base = self.base.rows(y).relight(lights) if self.base else None
             for x,across in zip(xs, _shares(xs)):
@@ -147,17 +148,10 @@ class Pretrained(Relightable, method='illuminet'):
                 share = (down[:, None]*across)[..., None]
                 for k in range(0, len(lights), 4):
                     some = slice(k, k+4)
-                    res[some, y, x] += share*self._tile(lights[some], y, x, None if part is None else part[some], None if exposure is None else exposure[some])
+                    res[some, y, x] += share*self._tile(lights[some], y, x, None if part is None else part[some])
         return res
 
-    def _exposure(self, lights): # -> (m,)
-        "Of the whole picture, so that tiles agree"
-        photo = self.tensors['photos']
-        step = -(-max(photo.shape[1:3])//TILE)
-        read = lambda l: run_network(self.net, network_inputs(photo[:, ::step, ::step], None, l), parts=True)[1]['exposure']
-        return torch.cat([read(lights[k:k+4]) for k in range(0, len(lights), 4)])
-
-    def _tile(self, lights, y, x, base, exposure=None):
+    def _tile(self, lights, y, x, base):
         "A part of the pictures"
         t,gain = self.tensors, self.config['gain']
         if base is not None and not gain: return base
@@ -165,7 +159,7 @@ class Pretrained(Relightable, method='illuminet'):
         own = t['lights'] if len(t['photos']) > 1 else None
         made = network_inputs(t['photos'][:, y, x], own, lights, base, photometry)
         used = [(y.start, x.start, i) for i in ([0] if own is None else np.unique(nearest_photos(own, lights)).tolist())]
-        res = run_network(self.net, made, self._features, used, exposure=exposure)
+        res = run_network(self.net, made, self._features, used)
         for k in used: self._features[k] = self._features.pop(k)                              # the newest last
         for k in list(self._features)[:-KEEP]: del self._features[k]
         return _blend(np.moveaxis(made.base.numpy(), 1, -1), res, gain)
@@ -191,7 +185,7 @@ def run_network(net, # `IllumiNet` made with photos=True
                 made, # `Inputs`
                 kept=None, # dict: photo -> its features, looked up and added to
                 used=None, # the photo that each image of `made` is, if `kept` is given
-                **kwargs, # exposure=, parts=: see `IllumiNet.decode`
+                **kwargs, # parts=: see `IllumiNet.decode`
                 ): # (m, h, w, 3) float32 in 0..1; with parts=True also what was read on the way
     "Pictures from inputs"
     device = next(net.parameters()).device
@@ -228,7 +222,7 @@ def relight(images, # a photo (path, PIL picture, array (h, w, 3)), or several o
             light, # (3,) or (m, 3) directions asked for
             lights=None, # (n, 3) of the photos; one photo's may stay unknown
             *,
-            net=None, # `IllumiNet` made with photos=True, or a folder or id for `from_pretrained`; None: the one that the package brings
+            net=None, # `IllumiNet` made with photos=True, or a folder or id for `from_pretrained`; for one photo a `SingleImageNet`; None: what the package brings
             gain=None, # share of the correction, 0..1; None: chosen by leaving photos out, which takes longest
             ) -> np.ndarray: # (h, w, 3) or (m, h, w, 3), float32 in 0..1, display-coded
     "The scene as lit from there"
