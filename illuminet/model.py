@@ -31,12 +31,12 @@ def _halves(x, # (b, c, h, w)
     for _ in range(n-1): res.append(F.avg_pool2d(res[-1], 2, ceil_mode=True))
     return res
 
-# %% ../nbs/21_model.ipynb #7e231558
+# %% ../nbs/21_model.ipynb #8156b694
 WEIGHTS = files('illuminet')/'weights'   # what the package brings
 
 class HubNet(nn.Module, PyTorchModelHubMixin, library_name='illuminet', license='mit', repo_url='https://github.com/illuminet/illuminet', tags=['relighting']):
     "A network whose weights the package brings, a folder holds, or the Hugging Face Hub"
-    weights = None   # the folder of those that the package brings
+    shipped = None   # the folder of weights that the package brings
     def _save_pretrained(self, save_directory):
         with atomic_path(save_directory/'model.safetensors') as tmp: save_model(self, str(tmp))
 
@@ -47,7 +47,7 @@ class HubNet(nn.Module, PyTorchModelHubMixin, library_name='illuminet', license=
                         ): # the network, in evaluation mode
         "A network from its weights"
         try:
-            with contextlib.redirect_stdout(io.StringIO()): net = super().from_pretrained(cls.weights if name is None else name, **dict(strict=True) | kwargs)
+            with contextlib.redirect_stdout(io.StringIO()): net = super().from_pretrained(cls.shipped if name is None else name, **dict(strict=True) | kwargs)
         except (MemoryError, InputError): raise
         except Exception as e: raise InputError(f"{name}: no network can be read ({type(e).__name__}: {e!s:.300}): give a folder that `save_pretrained` wrote, or an id of the Hub") from e
         if bad := [k for k,v in net.state_dict().items() if not v.isfinite().all()]: raise InputError(f"{name}: weights that are NaN or infinite, in {bad[0]}: copy or train it anew")
@@ -56,7 +56,7 @@ class HubNet(nn.Module, PyTorchModelHubMixin, library_name='illuminet', license=
 # %% ../nbs/21_model.ipynb #97f8624e
 class IllumiNet(HubNet):
     "U-Net with attention, conditioned on the light: `sigmoid(logit(base) + network)`, or the network alone"
-    weights = WEIGHTS
+    shipped = WEIGHTS
     def __init__(self,
                  in_channels:int=3, # channels of the images
                  out_channels:int=3, # channels of the pictures, and of the base

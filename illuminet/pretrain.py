@@ -318,7 +318,7 @@ def ship(run, # folder of a run that has come to the end of a cycle
          kind=IllumiNet, # of the network
          ):
     "The weights of a run as the package brings them: half precision, and the settings"
-    net,out = kind.from_pretrained(run),out or kind.weights
+    net,out = kind.from_pretrained(run),out or kind.shipped
     if not all(p.isfinite().all() for p in net.parameters()): raise InputError(f"{run}: weights that are not finite: take an earlier run")
     card = Path(out)/'README.md'
     text = card.read_text() if card.exists() else ''

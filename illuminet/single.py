@@ -15,10 +15,10 @@ from .layers import _full, _mlp
 from .model import *
 from .relightable import *
 
-# %% ../nbs/24_single.ipynb #a8178292
+# %% ../nbs/24_single.ipynb #d1df2838
 class SingleImageNet(HubNet):
     "U-Net with attention that reads off a photo how its pixels answer to a light"
-    weights = WEIGHTS/'single'
+    shipped = WEIGHTS/'single'
     def __init__(self,
                  functions:int=9, # of the light, each with a coefficient in every pixel
                  *,
