@@ -47,7 +47,7 @@ from .viewer import _soon
 from .disc import *
 
 # %% ../nbs/40_learner.ipynb #f53df6c9
-_rooms = 'lights capture synth metrics viz scenes photometry relightable rbf kriging morph bake pixelnet formats web stream superpose layers model losses inputs data callbacks pretrained viewer disc'.split()
+_rooms = 'lights capture synth metrics viz scenes photometry relightable rbf kriging morph bake pixelnet formats web stream superpose layers model losses inputs single data callbacks pretrained viewer disc'.split()
 __all__ = globals().get('__all__', []) + [o for m in _rooms for o in sys.modules[f'illuminet.{m}'].__all__]
 
 # %% ../nbs/40_learner.ipynb #109af027

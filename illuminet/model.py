@@ -31,7 +31,7 @@ def _halves(x, # (b, c, h, w)
     for _ in range(n-1): res.append(F.avg_pool2d(res[-1], 2, ceil_mode=True))
     return res
 
-# %% ../nbs/21_model.ipynb #8156b694
+# %% ../nbs/21_model.ipynb #b629c3af
 WEIGHTS = files('illuminet')/'weights'   # what the package brings
 
 class HubNet(nn.Module, PyTorchModelHubMixin, library_name='illuminet', license='mit', repo_url='https://github.com/illuminet/illuminet', tags=['relighting']):
@@ -49,7 +49,7 @@ class HubNet(nn.Module, PyTorchModelHubMixin, library_name='illuminet', license=
         try:
             with contextlib.redirect_stdout(io.StringIO()): net = super().from_pretrained(cls.shipped if name is None else name, **dict(strict=True) | kwargs)
         except (MemoryError, InputError): raise
-        except Exception as e: raise InputError(f"{name}: no network can be read ({type(e).__name__}: {e!s:.300}): give a folder that `save_pretrained` wrote, or an id of the Hub") from e
+        except Exception as e: raise InputError(f"{name or 'the weights of the package'}: no network can be read ({type(e).__name__}: {e!s:.300}): give a folder that `save_pretrained` wrote, or an id of the Hub") from e
         if bad := [k for k,v in net.state_dict().items() if not v.isfinite().all()]: raise InputError(f"{name}: weights that are NaN or infinite, in {bad[0]}: copy or train it anew")
         return net
 

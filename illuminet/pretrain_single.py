@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['make_scenes', 'single_batch', 'single_loss', 'rate_at', 'pretrain_single', 'main']
 
-# %% ../nbs/49_pretrain_single.ipynb #b1cd5cfc
-import copy, math, os, time
+# %% ../nbs/49_pretrain_single.ipynb #95b7c3c4
+import copy, os, time
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from .lights import *
@@ -18,7 +19,7 @@ from .pretrain import *
 from .pretrain import _follow, _freeze, _log, _rewind
 from .data import turn_flip
 
-# %% ../nbs/49_pretrain_single.ipynb #d7eac778
+# %% ../nbs/49_pretrain_single.ipynb #903ed359
 def _render(seed, size, photos):
     cap,surface = random_scene(seed, size, photos)
     normals = (surface.normals.permute(1, 2, 0).numpy()*127).round().astype(np.int8)
@@ -43,16 +44,18 @@ def make_scenes(folder, # to write; scenes that stand there stay
     def keep(i):
         for v in files.values(): v.flush()
         with atomic_path(folder/'done') as tmp: tmp.write_text(str(i))
-    seeds = range(seed+done, seed+n)
-    with ProcessPoolExecutor(max(1, workers), initializer=_one_thread) as pool:
-        made = pool.map(_render, seeds, [size]*n, [photos]*n, chunksize=8) if workers else map(_render, seeds, [size]*n, [photos]*n)
-        for i,scene in enumerate(made, done+1):
+    asked = (range(seed+done, seed+n), [size]*n, [photos]*n)
+    pool = ProcessPoolExecutor(workers, get_context('spawn'), _one_thread) if workers and done < n else None
+    try:
+        for i,scene in enumerate(pool.map(_render, *asked, chunksize=8) if pool else map(_render, *asked), done+1):
             for k,v in scene.items(): files[k][i-1] = v
             if i%100 == 0 or i == n: keep(i)
             if i%500 == 0: echo(f'{i} of {n} scenes')
+    finally:
+        if pool: pool.shutdown(cancel_futures=True)
     return files
 
-# %% ../nbs/49_pretrain_single.ipynb #dd708f2e
+# %% ../nbs/49_pretrain_single.ipynb #485a08db
 def single_batch(scenes, # from `make_scenes`
                  rng, # numpy Generator
                  bs:int=16, # photos
@@ -61,7 +64,8 @@ def single_batch(scenes, # from `make_scenes`
                  ) -> dict: # photo (b, 3, s, s), targets (b, m, 3, s, s), lights (b, m, 3), light (b, 3) of the photo, normals (b, 3, s, s), mask (b, 1, s, s)
     "Photos and what they are asked for"
     size = scenes['photos'].shape[2]
-    s,res = int(size*rng.choice(sides))//32*32, []
+    if m >= scenes['photos'].shape[1]: raise InputError(f"m={m}: scenes have {scenes['photos'].shape[1]} photos, and one is given")
+    s,res = max(min(size, 32), int(size*rng.choice(sides))//32*32), []
     for _ in range(bs):
         i,turn,flip = int(rng.integers(len(scenes['photos']))), int(rng.integers(4)), bool(rng.integers(2))
         chosen,(y,x) = rng.permutation(scenes['photos'].shape[1])[:m+1], rng.integers(0, size-s+1, 2)
@@ -72,26 +76,27 @@ def single_batch(scenes, # from `make_scenes`
         normals = torch.from_numpy(np.ascontiguousarray(swing(aside(cut(scenes['normals'][i])).movedim(-3, -1).numpy()/np.float32(127)))).movedim(-1, -3)
         lights = torch.from_numpy(np.ascontiguousarray(swing(scenes['lights'][i][chosen]), np.float32))
         if rng.random() < .3: photos = photos[:, torch.from_numpy(rng.permutation(3))]
+        if rng.random() < .5: level = photos.mean((1, 2, 3)).clamp(min=1e-3); photos = photos*((level/level.max())**rng.random())[:, None, None, None]
         res.append(dict(photo=photos[0], targets=photos[1:], lights=lights[1:], light=lights[0], normals=normals.float(), mask=mask.float()))
     return {k: torch.stack([o[k] for o in res]) for k in res[0]}
 
-# %% ../nbs/49_pretrain_single.ipynb #9a394698
-def single_loss(pred, # (b, m, 3, h, w)
-                normals, # (b, 3, h, w)
-                light, # (b, 3)
+# %% ../nbs/49_pretrain_single.ipynb #afd7bdd3
+def single_loss(pred, # (b, m, 3, h, w) in 0..1
+                normals, # (b, 3, h, w) unit vectors
+                light, # (b, 3) unit vectors
                 batch, # from `single_batch`
-                ) -> dict: # db, scaled_db (gains over the photo), normals, light (1 − cos), loss
+                ) -> dict: # db, scaled_db: gains over the photo in dB; normals, light: 1 − cos, means; loss
     "Decibels, and what the network says of the scene"
     def errors(p, t):
         p,t = p.flatten(2), t.flatten(2)
         pp,pt,tt = ((a*b).mean(-1) for a,b in ((p, p), (p, t), (t, t)))
-        return [(o.clamp(min=0)+2e-4).log10().mean() for o in (pp-2*pt+tt, tt-pt*pt/pp.clamp(min=1e-6))]
+        return [(o.clamp(min=0)+5e-5).log10().mean() for o in (pp-2*pt+tt, tt-pt*pt/pp.clamp(min=1e-6))]
     error,told = errors(pred, batch['targets']), 1-(normals*batch['normals']).sum(1, keepdim=True)
     told,source = (told*batch['mask']).sum()/batch['mask'].sum().clamp(min=1), (1-(light*batch['light']).sum(1)).mean()
     with torch.no_grad(): before = errors(batch['photo'][:, None].expand_as(pred), batch['targets'])
     return dict(db=10*(before[0]-error[0]), scaled_db=10*(before[1]-error[1]), normals=told, light=source, loss=sum(error)+.9*told+.2*source)
 
-# %% ../nbs/49_pretrain_single.ipynb #d31461d1
+# %% ../nbs/49_pretrain_single.ipynb #960eaf79
 def rate_at(step, # from 0
             steps, # of the run
             warm:int=150, # steps
@@ -108,19 +113,28 @@ def _answer(net, task):
     "Of one photo of a capture from outside"
     return SinglePhoto.fit(Capture(np.moveaxis(task['inputs'].base.numpy(), 1, -1)[:1], [(0, 0, 1)]), net).relight(task['inputs'].lights.numpy())
 
+def _optimisers(net, muon, lr): # -> Muon's matrices with the convolutions they are of; name -> optimiser
+    if not hasattr(torch.optim, 'Muon'): raise InputError(f"PyTorch {torch.__version__} has no Muon: take 2.9 or newer")
+    convs,matrices = _matrices(net); own = {id(w) for w in convs}
+    rest = [p for p in net.parameters() if id(p) not in own]
+    return list(zip(matrices, convs)), dict(muon=torch.optim.Muon(matrices, muon, weight_decay=.02, adjust_lr_fn='match_rms_adamw'),
+                                            adamw=torch.optim.AdamW(rest, lr, weight_decay=.02, betas=(.9, .99)))
+
 def pretrain_single(out, # folder to write; scenes go to `out/scenes`
-                    steps:int=20_000,
+                    steps:int=20_000, # photos read in all are `steps`·`bs`
                     *,
                     lr:float=2e-3, # highest learning rate of AdamW
                     muon:float=4e-3, # and of Muon
+                    bs:int=16, # photos a step
+                    m:int=4, # lights asked for of each
+                    sides=(.75, 1., 1.), # of crops, see `single_batch`
                     captures=None, # folder of captures to look at on the way; None: none
                     every:int=1000, # steps from look to look
-                    seed:int=0,
+                    seed:int=0, # of the weights and of what is drawn
                     device=None, # None: the GPU if there is one
                     minutes=None, # stop after so long, to go on another time; None: at the end
                     echo=print, # called with a line every 50 steps
                     net=None, # settings of `SingleImageNet`
-                    bs:int=16, m:int=4, sides=(.75, 1., 1.), # for `single_batch`
                     **kwargs, # for `make_scenes`: n=, size=, photos=, workers=
                     ) -> SingleImageNet: # the running mean
     "Train the network for one photo on synthetic scenes"
@@ -132,10 +146,8 @@ def pretrain_single(out, # folder to write; scenes go to `out/scenes`
         torch.manual_seed(seed)
         net = SingleImageNet(**net or {}).to(device, memory_format=torch.channels_last)
         mean,step = copy.deepcopy(net).eval(), 0
-        convs,matrices = _matrices(net); own = {id(w) for w in convs}
-        opts = dict(muon=torch.optim.Muon(matrices, muon, weight_decay=.02, adjust_lr_fn='match_rms_adamw'),
-                    adamw=torch.optim.AdamW([p for p in net.parameters() if id(p) not in own], lr, weight_decay=.02, betas=(.9, .99)))
-        settings = dict(steps=steps, lr=lr, muon=muon, seed=seed, net=net.config, bs=bs, m=m, sides=list(sides), scenes=len(scenes['photos']))
+        pairs,opts = _optimisers(net, muon, lr)
+        settings = dict(lr=lr, muon=muon, seed=seed, net=net.config, bs=bs, m=m, sides=list(sides), scenes=list(scenes['photos'].shape))
         if (out/'state.pt').exists():
             state = torch.load(out/'state.pt', map_location=device, weights_only=True)
             if state['settings'] != settings: raise InputError(f"{out}: a run with other settings: choose another folder")
@@ -153,7 +165,7 @@ def pretrain_single(out, # folder to write; scenes go to `out/scenes`
             l = single_loss(pred, *told, batch)
             net.zero_grad(); l['loss'].backward()
             torch.nn.utils.clip_grad_norm_(net.parameters(), 1.)
-            for w,a in zip(convs, matrices): a.grad = w.grad.permute(0, 2, 3, 1).flatten(1)
+            for matrix,w in pairs: matrix.grad = w.grad.permute(0, 2, 3, 1).flatten(1)
             for o in opts.values(): o.step()
             step += 1
             _follow(mean, net, min(.9993, step/(step+50)))
@@ -165,9 +177,10 @@ def pretrain_single(out, # folder to write; scenes go to `out/scenes`
                 echo(f"{step:6} {time.perf_counter()-start:6.0f} s  " + '  '.join(f'{k} {v:.3f}' for k,v in row.items()))
             if step%250 == 0 or last:
                 mean.save_pretrained(out)
-                with atomic_path(out/'state.pt') as tmp: torch.save(dict(settings=settings, net=net.state_dict(), mean=mean.state_dict(), step=step, **{k: o.state_dict() for k,o in opts.items()}), tmp)
+                state = dict(settings=settings, net=net.state_dict(), mean=mean.state_dict(), step=step, **{k: o.state_dict() for k,o in opts.items()})
+                with atomic_path(out/'state.pt') as tmp: torch.save(state, tmp)
             if looked and (step%every == 0 or last):
-                seen = validate(mean.cpu(), looked, _answer); mean.to(device)
+                seen = validate(mean, looked, _answer)
                 _log(out/'looks.csv', *seen.assign(step=step).to_dict('records'))
                 echo(f"{step:6} {summary(seen)}")
             if last: break

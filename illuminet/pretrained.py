@@ -6,7 +6,7 @@
 __all__ = ['TILE', 'OVERLAP', 'KEEP', 'network_tensors', 'built_network', 'Pretrained', 'run_network', 'load_network', 'relight']
 
 # %% ../nbs/36_pretrained.ipynb #9b25729a
-import functools, re
+import functools, json, re
 from pathlib import Path
 import numpy as np, torch
 from PIL import Image, ImageOps
@@ -83,13 +83,14 @@ class Pretrained(Relightable, method='illuminet'):
     @classmethod
     def fit(cls,
             cap, # `Capture`; one photo's light is not used
-            net=None, # `IllumiNet` made with photos=True, or a folder or id for `from_pretrained`; for one photo a `SingleImageNet`; None: what the package brings
+            net=None, # `IllumiNet` made with photos=True, or for one photo a `SingleImageNet`; a folder of either, or an `IllumiNet`'s id on the Hub; None: what the package brings
             gain=None, # share of the correction, 0..1; None: chosen by leaving photos out, all with fewer than four
             ): # one photo: `SinglePhoto`
         "Base, normals and albedo, and how far the network is to be followed"
         if gain is not None and not 0 <= gain <= 1: raise InputError(f"gain={gain}: give a share of the correction, 0 to 1")
-        if len(cap) == 1 and (net is None or isinstance(net, SingleImageNet)): return SinglePhoto.fit(cap, net, 1. if gain is None else gain)
-        if net is not None and not isinstance(net, IllumiNet) and Path(net).exists(): net = load_network(net)     # its weights are kept: folders move
+        if isinstance(net, (str, Path)) and Path(net).exists(): net = load_network(net)     # its weights are kept: folders move
+        if len(cap) > 1 and isinstance(net, SingleImageNet): raise InputError(f"net: reads a single photo, here are {len(cap)}: give an IllumiNet made with photos=True")
+        if len(cap) == 1 and isinstance(net, (SingleImageNet, type(None))): return SinglePhoto.fit(cap, net, 1. if gain is None else gain)
         own = isinstance(net, IllumiNet)
         r = cls(dict(photos=coded_photos(cap), lights=cap.lights), net=net.config if own else net and str(net), gain=1. if gain is None else gain)
         if own: r._net = _for_photos(net, 'net').eval(); r.tensors |= network_tensors(net)
@@ -200,11 +201,16 @@ def run_network(net, # `IllumiNet` made with photos=True
     pred = pred.float().permute(0, 2, 3, 1).cpu().numpy()
     return (pred, *read) if read else pred
 
+def _is_single(folder):
+    try: return 'functions' in json.loads((folder/'config.json').read_text())
+    except (OSError, ValueError): return False
+
 @functools.lru_cache(2)
 def load_network(name=None, # folder or id of the Hugging Face Hub; None: what the package brings
-                 ) -> IllumiNet: # in evaluation mode, on the GPU if there is one
-    "A network for any number of photos, loaded once"
+                 ): # `IllumiNet`, or `SingleImageNet` from a folder of one; in evaluation mode, on the GPU if there is one
+    "A network for photos, loaded once"
     if name is not None and not Path(name).exists() and '/' not in name: raise InputError(f"{name}: no such folder: give one, or an id of the Hugging Face Hub")
+    if name is not None and _is_single(Path(name)): return SingleImageNet.from_pretrained(name).eval()
     try: net = IllumiNet.from_pretrained(name)
     except OSError as e: raise InputError(f"{name}: no weights there ({type(e).__name__}): give a folder that save_pretrained wrote, or an id of the Hugging Face Hub") from e
     return _for_photos(net, name).eval().to('cuda' if torch.cuda.is_available() else 'cpu', memory_format=torch.channels_last)
@@ -222,7 +228,7 @@ def relight(images, # a photo (path, PIL picture, array (h, w, 3)), or several o
             light, # (3,) or (m, 3) directions asked for
             lights=None, # (n, 3) of the photos; one photo's may stay unknown
             *,
-            net=None, # `IllumiNet` made with photos=True, or a folder or id for `from_pretrained`; for one photo a `SingleImageNet`; None: what the package brings
+            net=None, # `IllumiNet` made with photos=True, or for one photo a `SingleImageNet`; a folder of either, or an `IllumiNet`'s id on the Hub; None: what the package brings
             gain=None, # share of the correction, 0..1; None: chosen by leaving photos out, which takes longest
             ) -> np.ndarray: # (h, w, 3) or (m, h, w, 3), float32 in 0..1, display-coded
     "The scene as lit from there"

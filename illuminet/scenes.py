@@ -84,7 +84,7 @@ def random_lights(g, # torch.Generator
                   ) -> np.ndarray: # (n, 3)
     "The lights of a dome, of rings, or of a lamp held in the hand"
     u = _uniform(g, 0, 1)
-    def around(z): return from_angles(2*math.pi*torch.rand(n, generator=g).numpy(), z())              # azimuth is drawn first
+    def around(elevations): return from_angles(2*math.pi*torch.rand(n, generator=g).numpy(), elevations())              # azimuth is drawn first
     def any_height(): return torch.rand(n, generator=g).numpy()
     if u < .2: l = _log(g, .2, .8)*around(lambda: np.arcsin(any_height())) + from_angles(_uniform(g, 0, 6.28), _uniform(g, .8, 1.57))
     elif u < .5:

@@ -5,17 +5,20 @@
 # %% auto #0
 __all__ = ['READ', 'SingleImageNet', 'SinglePhoto']
 
-# %% ../nbs/24_single.ipynb #9c0f0974
+# %% ../nbs/24_single.ipynb #339fd78e
 import functools
 import numpy as np, torch, torch.nn as nn, torch.nn.functional as F
 from .lights import *
 from .capture import *
 from .layers import *
-from .layers import _full, _mlp
+from .layers import _full
 from .model import *
 from .relightable import *
 
-# %% ../nbs/24_single.ipynb #d1df2838
+# %% ../nbs/24_single.ipynb #c07a95b9
+def _functions(encoding, light_features, functions): # lights (..., 3) -> (..., functions)
+    return nn.Sequential(LightEncoder(light_features, encoding), nn.Linear(light_features, functions))
+
 class SingleImageNet(HubNet):
     "U-Net with attention that reads off a photo how its pixels answer to a light"
     shipped = WEIGHTS/'single'
@@ -39,13 +42,14 @@ class SingleImageNet(HubNet):
         self.up = nn.ModuleList([UpBlock(ni, nf, nf, summary, **kw) for ni,nf in zip(widths[:0:-1], widths[-2::-1])])
         self.head,self.everywhere = nn.Conv2d(widths[0], 4*(3+functions+3), 1), nn.Linear(summary, 3+functions)
         self.source = nn.Linear(summary, 3)
-        self.functions = nn.Sequential(LightEncoder(light_features, light), nn.Linear(light_features, functions))
+        self.functions = _functions(light, light_features, functions)
         for o in (self.bottom, self.head, self.everywhere): nn.init.zeros_(o.weight); nn.init.zeros_(o.bias)
 
     def read(self,
              photo, # (b, 3, h, w) in 0..1, display-coded; h and w even
              ): # coefficients (b, 3+functions, h, w), those of c₀ first; normals (b, 3, h, w); direction of the photo's light (b, 3)
         "What one pass tells"
+        if photo.shape[2]%2 or photo.shape[3]%2: raise InputError(f"photo {tuple(photo.shape)}: give even sides")
         x = F.pixel_unshuffle(torch.cat([photo*2-1, logit(photo)/4], 1), 2)
         skips = [self.down[0](x)]
         for block in self.down[1:]: skips.append(block(F.max_pool2d(skips[-1], 2, ceil_mode=True)))
@@ -54,11 +58,11 @@ class SingleImageNet(HubNet):
         x = x + self.bottom(whole)[..., None, None].to(x)
         for up,skip in zip(self.up, skips[::-1]): x = up(x, skip, whole)
         maps,normals = F.pixel_shuffle(_full(self.head(x)), 2).split([self.everywhere.out_features, 3], 1)
-        up = maps.new_tensor([0, 0, 1])
-        return maps+_full(self.everywhere(whole))[..., None, None], F.normalize(normals+up.view(3, 1, 1), dim=1), F.normalize(_full(self.source(whole))+up, dim=-1)
+        maps,towards = maps+_full(self.everywhere(whole))[..., None, None], maps.new_tensor([0, 0, 1])
+        return maps, F.normalize(normals+towards.view(3, 1, 1), dim=1), F.normalize(_full(self.source(whole))+towards, dim=-1)
 
     def forward(self,
-                photo, # (b, 3, h, w) in 0..1, display-coded
+                photo, # (b, 3, h, w) in 0..1, display-coded; h and w even
                 lights, # (b, m, 3) asked for
                 ): # (b, m, 3, h, w) in 0..1; what `read` gives besides the coefficients
         "Each photo under each of its lights"
@@ -67,17 +71,21 @@ class SingleImageNet(HubNet):
         change = torch.einsum('bmk,bkhw->bmhw', _full(self.functions(lights)), rest)
         return torch.sigmoid((logit(photo)+first)[:, None] + change[:, :, None]), *told
 
-# %% ../nbs/24_single.ipynb #b93d1099
+# %% ../nbs/24_single.ipynb #1b2995c3
 READ = 128   # pixels of the longer side at which a photo is read
 
-def _small(photo, # (1, h, w, 3)
+def _tensor(a): return torch.from_numpy(np.array(to_float(a), order='C'))     # whatever the array's strides, and its own
+
+def _small(photo, # (h, w, 3)
            ): # (1, 3, h', w') float32
-    "The whole picture, its sides multiples of 32"
-    h,w = photo.shape[1:3]
+    "The whole picture, averaged; its sides are multiples of 16"
+    h,w = photo.shape[:2]
     step = max(1, max(h, w)//1024)
-    x = torch.from_numpy(to_float(photo[:, ::step, ::step])).permute(0, 3, 1, 2)
-    size = [max(32, round(n*min(1, READ/max(h, w))/32)*32) for n in (h, w)]
-    return F.interpolate(x, size, mode='area' if size[0] < x.shape[2] else 'bilinear').contiguous(memory_format=torch.channels_last)
+    strips = (_tensor(photo[i:i+64*step]).permute(2, 0, 1) for i in range(0, h, 64*step))
+    x = torch.cat([F.avg_pool2d(o, step, ceil_mode=True) for o in strips], 1)[None]
+    size = [max(16, round(n*min(1, READ/max(h, w))/16)*16) for n in (h, w)]
+    x = F.interpolate(x, size, mode='area') if size[0] <= x.shape[2] and size[1] <= x.shape[3] else F.interpolate(x, size, mode='bilinear', antialias=True)
+    return x.contiguous(memory_format=torch.channels_last)
 
 @functools.lru_cache(1)
 def _shipped(): return SingleImageNet.from_pretrained().eval().to(memory_format=torch.channels_last)
@@ -85,50 +93,59 @@ def _shipped(): return SingleImageNet.from_pretrained().eval().to(memory_format=
 class SinglePhoto(Relightable, method='single'):
     "A photo, and how its pixels answer to a light; `lights` is where its own seems to have stood"
     keeps = ('photos', 'maps', 'lights')
-    pixelwise = False
     @classmethod
     def fit(cls,
             cap, # `Capture` of one photo; its light is not used
             net=None, # `SingleImageNet`; None: the one that the package brings
             gain:float=1., # share of the change that is taken, 0..1
-            ):
+            ): # `SinglePhoto`; its tensors `maps` (3+k, h', w') are the coefficients
         "Read the photo"
         if len(cap) > 1: raise InputError(f"{len(cap)} photos: 'single' takes one; method 'illuminet' takes any number")
-        if not 0 <= gain <= 1: raise InputError(f"gain={gain}: give a share of the change, 0 to 1")
-        net,photos = net or _shipped(), coded_photos(cap)
-        with torch.inference_mode(): maps,_,light = net.eval().read(_small(photos))
-        functions = {f'functions.{k}': v.detach().float().numpy() for k,v in net.functions.state_dict().items()}
-        return cls(dict(photos=photos, maps=maps[0].numpy().astype(np.float16), lights=light.numpy(), **functions), gain=gain, encoding=net.config['light'])
+        if not isinstance(gain, (int, float)) or not 0 <= gain <= 1: raise InputError(f"gain={gain!r}: give a share of the change, 0 to 1")
+        if not isinstance(net, (SingleImageNet, type(None))): raise InputError(f"net: a {type(net).__name__}: give a SingleImageNet, such as SingleImageNet.from_pretrained(folder)")
+        own,photos = net, coded_photos(cap)
+        net = (net or _shipped()).eval()
+        with torch.inference_mode(): maps,_,light = net.read(_small(photos[0]).to(next(net.parameters()).device))
+        functions = {f'functions.{k}': v.float().cpu().numpy() for k,v in net.functions.state_dict().items()}
+        r = cls(dict(photos=photos, maps=maps[0].cpu().numpy().astype(np.float16), lights=light.cpu().numpy(), **functions), gain=gain, encoding=net.config['light'])
+        r._net = own
+        return r
 
     @property
-    def settings(self): return dict(gain=self.config['gain'])
+    def settings(self): return dict(net=getattr(self, '_net', None), gain=self.config['gain'])
 
-    @functools.cached_property
-    def _functions(self): # lights (m, 3) -> (m, k)
+    def rows(self, rows):
+        "A strip of it, which knows where in the picture it lies"
+        start,r = rows.indices(self.shape[0])[0], super().rows(rows)
+        r.config |= dict(top=self.config.get('top', 0)+start, of=self.config.get('of', self.shape[0]))
+        return r
+
+    def _answers(self, lights): # (m, 3) -> (m, k)
         t = {k[10:]: torch.from_numpy(np.array(v)) for k,v in self.tensors.items() if k.startswith('functions.')}
-        f = nn.Sequential(LightEncoder(t['1.weight'].shape[1], self.config['encoding']), nn.Linear(*t['1.weight'].shape[::-1]))
-        f.load_state_dict(t)
-        return f
+        with torch.device('meta'): f = _functions(self.config['encoding'], *t['1.weight'].shape[::-1])
+        f.load_state_dict(t, assign=True)
+        return f(torch.from_numpy(lights))
 
     @torch.inference_mode()
     def _relight(self, lights):
         photo,maps = self.tensors['photos'][0], torch.from_numpy(self.tensors['maps'].astype(np.float32))
-        (h,w),res = photo.shape[:2], np.empty((len(lights), *photo.shape), np.float32)
-        change = maps[:3] + torch.einsum('mk,khw->mhw', self._functions(torch.from_numpy(lights)), maps[3:])[:, None]
-        at = ((torch.arange(h)+.5)*maps.shape[1]/h-.5).clamp(0, maps.shape[1]-1)             # rows of the maps, as `F.interpolate` has them
-        above,part = at.floor().long(), at%1
+        (h,w),top,of = photo.shape[:2], self.config.get('top', 0), self.config.get('of', len(photo))
+        change = maps[:3] + torch.einsum('mk,khw->mhw', self._answers(lights), maps[3:])[:, None]
+        change,last = self.config['gain']*change.movedim(1, -1), maps.shape[1]-1                # (m, h', w', 3)
+        res,at = np.empty((len(lights), h, w, 3), np.float32), ((torch.arange(top, top+h)+.5)*maps.shape[1]/of-.5).clamp(0, last)     # rows of the maps, as `F.interpolate` has them
         for i in range(0, h, 256):
-            y,a = slice(i, i+256), above[i:i+256]
-            below = (a+1).clamp(max=maps.shape[1]-1)
-            strip,base = (logit(torch.from_numpy(to_float(photo[y]))), change.movedim(1, -1))
-            for m,c in enumerate(base):
-                rows = torch.lerp(c[a], c[below], part[y][:, None, None])                    # (rows, w', 3)
+            y,row = slice(i, i+256), at[i:i+256]
+            above,before = row.long(), logit(_tensor(photo[y]))
+            for k,c in enumerate(change):
+                rows = torch.lerp(c[above], c[(above+1).clamp(max=last)], (row-above)[:, None, None])
                 wide = F.interpolate(rows.movedim(-1, 1), w, mode='linear').movedim(1, -1)
-                res[m, y] = torch.sigmoid(strip+self.config['gain']*wide).numpy()
+                res[k, y] = torch.sigmoid(before+wide).numpy()
         return res
 
-    def _try(self):
-        "Relight the first row"
+    def _check(self):
+        "An error where the tensors make no picture"
+        t,(n,h,w,_) = self.tensors, self.tensors['photos'].shape
+        due = dict(photos=(1, h, w, 3), lights=(1, 3), maps=(3+len(t['functions.1.weight']), *t['maps'].shape[1:]))
+        if wrong := [k for k in due if t[k].shape != due[k]]: raise InputError(f"tensor {wrong[0]!r} is {t[wrong[0]].shape}")
         if not 0 <= self.config['gain'] <= 1: raise InputError(f"gain={self.config['gain']!r:.100}")
-        row = type(self)({**self.tensors, 'photos': self.tensors['photos'][:1, :1]}, **self.config)
-        self._check_pictures(row.relight([(0, 0, 1), (.6, 0, .8)]), (1, *self.shape[1:]))
+        super()._check()

@@ -6,7 +6,7 @@ unknown light (ordered pairs drawn with seed 0; against the photo itself, and bo
 """
 import argparse, json, platform, re, time, warnings
 from pathlib import Path
-import numpy as np, torch
+import numpy as np, pandas as pd, torch
 from illuminet.learner import *
 from illuminet.benchmark import captures_in
 from illuminet.benchmark import _commit
@@ -30,18 +30,21 @@ def light_of(image, normals, mask):
         ok = keep
     return l/max(np.linalg.norm(l), 1e-9)
 
-def rows_of(folder, net=None):
+def rows_of(folder, net=None, asked=('all', '8', '1')):
     "One row for all photos, one for eight, one for each pair"
     mean = lambda pics, held: float(np.mean(psnr(pics, to_float(to_uint8(to_float(coded_photos(held)))), held.mask)))
     seen,held = split(folder)
-    r = fit(seen, 'illuminet', net=net)
-    yield dict(photos='all', psnr=mean(r.relight(held.lights), held), base=mean(r.base.relight(held.lights), held), reference=mean(fit(seen, 'rbf', smoothing=0).relight(held.lights), held), gain=r.config['gain'])
+    if 'all' in asked:
+        r = fit(seen, 'illuminet', net=net)
+        yield dict(photos='all', psnr=mean(r.relight(held.lights), held), base=mean(r.base.relight(held.lights), held), reference=mean(fit(seen, 'rbf', smoothing=0).relight(held.lights), held), gain=r.config['gain'])
     seen,held = split(folder, size=max(seen.shape[1:3])//2)
-    few = seen[farthest_lights(seen.lights, 8)]
-    r = fit(few, 'illuminet', net=net)
-    four = dict(lambert=lambert(*known_photometry(coded_photos(few), few.lights), held.lights), ptm=fit(few, 'ptm').relight(held.lights), hsh=fit(few, 'hsh', terms=4).relight(held.lights), rbf=fit(few, 'rbf').relight(held.lights))
-    four = {k: mean(o.clip(0, 1), held) for k,o in four.items()}
-    yield dict(photos='8', psnr=mean(r.relight(held.lights), held), base=mean(r.base.relight(held.lights), held), reference=max(four.values()), gain=r.config['gain'], **four)
+    if '8' in asked:
+        few = seen[farthest_lights(seen.lights, 8)]
+        r = fit(few, 'illuminet', net=net)
+        four = dict(lambert=lambert(*known_photometry(coded_photos(few), few.lights), held.lights), ptm=fit(few, 'ptm').relight(held.lights), hsh=fit(few, 'hsh', terms=4).relight(held.lights), rbf=fit(few, 'rbf').relight(held.lights))
+        four = {k: mean(o.clip(0, 1), held) for k,o in four.items()}
+        yield dict(photos='8', psnr=mean(r.relight(held.lights), held), base=mean(r.base.relight(held.lights), held), reference=max(four.values()), gain=r.config['gain'], **four)
+    if '1' not in asked: return
     photos,rng = to_uint8(to_float(coded_photos(seen))), np.random.default_rng(0)
     true = Path(folder)/'normals.png'
     if true.exists():
@@ -51,7 +54,7 @@ def rows_of(folder, net=None):
     for _ in range(PAIRS):
         a,b = rng.choice(len(photos), 2, replace=False)
         photo,target = to_float(photos[a]), to_float(photos[b])
-        pred = to_float(to_uint8(relight(photos[a], seen.lights[b], net=net)))
+        pred = to_float(to_uint8(relight(photos[a], seen.lights[b])))
         db = lambda pic: float(psnr(pic[None], target[None], seen.mask)[0])
         row = dict(photos='1', psnr=db(pred), reference=db(photo), scaled=db(scaled(pred, target))-db(scaled(photo, target)))
         if true is not None:
@@ -75,19 +78,20 @@ def seconds(net=None, size=512, repeats=5):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument('captures', type=Path); p.add_argument('--net'); p.add_argument('--out', type=Path, default=HERE/'shots.json'); p.add_argument('--only', default='', help='a regular expression that names of captures must hold')
+    p.add_argument('captures', type=Path); p.add_argument('--net', help='folder or id of another network for several photos'); p.add_argument('--out', type=Path, default=HERE/'shots.json'); p.add_argument('--only', default='', help='a regular expression that names of captures must hold'); p.add_argument('--asked', nargs='+', choices=('all', '8', '1'), default=('all', '8', '1'), help='questions; what the file says of the others stays')
     a = p.parse_args()
-    res = dict(about=dict(commit=_commit(), threads=torch.get_num_threads(), torch=torch.__version__, processor=platform.machine(), pairs=PAIRS), seconds=seconds(a.net), rows=[])
+    old = json.loads(a.out.read_text()) if a.out.exists() else dict(about={}, rows=[])
+    about = dict(commits=old['about'].get('commits', {}) | dict.fromkeys(a.asked, _commit()), threads=torch.get_num_threads(), torch=torch.__version__, processor=platform.machine(), pairs=PAIRS)
+    res = dict(about=about, seconds=seconds(a.net), rows=old['rows'])
     with atomic_path(a.out) as tmp: tmp.write_text(json.dumps(res, indent=1))
     for f in captures_in(a.captures):
         if not re.search(a.only, f.name): continue
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', UserWarning)
-            rows = [dict(capture=f.name, **{k: round(v, 3) if isinstance(v, float) else v for k,v in o.items()}) for o in rows_of(f, a.net)]
-        res['rows'] += rows
-        one = [o for o in rows if o['photos'] == '1']
-        print(f"{f.name:32}" + ''.join(f"  {o['photos']}: {o['psnr']:.2f} ({o['psnr']-o['reference']:+.2f}, gain {o['gain']:g})" for o in rows[:2]) +
-              f"  1: {np.mean([o['psnr']-o['reference'] for o in one]):+.2f}, scaled {np.mean([o['scaled'] for o in one]):+.2f}", flush=True)
+            rows = [dict(capture=f.name, **{k: round(v, 3) if isinstance(v, float) else v for k,v in o.items()}) for o in rows_of(f, a.net, a.asked)]
+        res['rows'] = sorted([o for o in res['rows'] if o['capture'] != f.name or o['photos'] not in a.asked]+rows, key=lambda o: o['capture'])
+        gains = pd.DataFrame(rows).assign(gain_db=lambda o: o.psnr-o.reference).groupby('photos', sort=False)[['gain_db', 'scaled'] if '1' in a.asked else ['gain_db']].mean().round(2)
+        print(f"{f.name:32}" + '  '.join(f'{k}: ' + ' '.join(f'{v:+.2f}' for v in o.dropna()) for k,o in gains.iterrows()), flush=True)
         with atomic_path(a.out) as tmp: tmp.write_text(json.dumps(res, indent=1))
 
 if __name__ == '__main__': main()
