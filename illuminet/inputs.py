@@ -18,7 +18,7 @@ from .rbf import *
 from .kriging import *
 
 # %% ../nbs/23_inputs.ipynb #3c24880d
-NEAR = 6          # photos that go in for each light asked for
+NEAR = 4          # photos that go in for each light asked for
 CHANNELS = 18     # of a photo: colour, light, normal, albedo, what RBF misses of it, what the affine fit misses of it
 
 def nearest_photos(lights, # (n, 3) of the photos

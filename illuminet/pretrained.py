@@ -178,8 +178,7 @@ class Pretrained(Relightable, method='illuminet'):
             tried.append([float(psnr(_blend(base, pred, g), to_float(photos[i:i+1, y, x]))[0]) for g in gains])
         tried = np.array(tried)
         best = int(tried.mean(0).argmax())
-        enough = .05 if len(lights) >= FEW else .5
-        return gains[best] if np.median(tried[:, best]-tried[:, 0]) > enough else 0.
+        return gains[best] if np.median(tried[:, best]-tried[:, 0]) > .5 else 0.
 
 @torch.inference_mode()
 def run_network(net, # `IllumiNet` made with photos=True

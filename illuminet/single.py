@@ -71,7 +71,7 @@ class SingleImageNet(HubNet):
         change = torch.einsum('bmk,bkhw->bmhw', _full(self.functions(lights)), rest)
         return torch.sigmoid((logit(photo)+first)[:, None] + change[:, :, None]), *told
 
-# %% ../nbs/24_single.ipynb #1b2995c3
+# %% ../nbs/24_single.ipynb #3148c772
 READ = 128   # pixels of the longer side at which a photo is read
 
 def _tensor(a): return torch.from_numpy(np.array(to_float(a), order='C'))     # whatever the array's strides, and its own
@@ -122,8 +122,8 @@ class SinglePhoto(Relightable, method='single'):
 
     def _answers(self, lights): # (m, 3) -> (m, k)
         t = {k[10:]: torch.from_numpy(np.array(v)) for k,v in self.tensors.items() if k.startswith('functions.')}
-        with torch.device('meta'): f = _functions(self.config['encoding'], *t['1.weight'].shape[::-1])
-        f.load_state_dict(t, assign=True)
+        with torch.random.fork_rng([]): f = _functions(self.config['encoding'], *t['1.weight'].shape[::-1])
+        f.load_state_dict(t)
         return f(torch.from_numpy(lights))
 
     @torch.inference_mode()
@@ -145,7 +145,8 @@ class SinglePhoto(Relightable, method='single'):
     def _check(self):
         "An error where the tensors make no picture"
         t,(n,h,w,_) = self.tensors, self.tensors['photos'].shape
-        due = dict(photos=(1, h, w, 3), lights=(1, 3), maps=(3+len(t['functions.1.weight']), *t['maps'].shape[1:]))
+        k,v = t['functions.1.weight'].shape
+        due = {'photos': (1, h, w, 3), 'lights': (1, 3), 'maps': (3+k, *t['maps'].shape[1:]), 'functions.0.mlp.2.weight': (v, v)}
         if wrong := [k for k in due if t[k].shape != due[k]]: raise InputError(f"tensor {wrong[0]!r} is {t[wrong[0]].shape}")
         if not 0 <= self.config['gain'] <= 1: raise InputError(f"gain={self.config['gain']!r:.100}")
         super()._check()
