@@ -287,7 +287,7 @@ def _follow(mean, net, share):
         else: a.copy_(b)
 
 def _gains(pred, inputs, targets):
-    "Mean gain over the base in dB, for tasks of one, of few and of six or more photos"
+    "Mean gain over the base in dB, for tasks of one photo, of two or three and of more"
     db = lambda o: -10*((o-targets)**2).mean((1, 2, 3)).clamp(min=1e-6).log10()
     gain,n = db(pred)-db(inputs.base), (~inputs.photos[2]).sum(1)
     return {k: float(gain[s].mean()) if s.any() else math.nan for k,s in dict(one=n == 1, few=(n > 1) & (n < NEAR), many=n == NEAR).items()}
