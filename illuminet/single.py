@@ -71,19 +71,19 @@ class SingleImageNet(HubNet):
         change = torch.einsum('bmk,bkhw->bmhw', _full(self.functions(lights)), rest)
         return torch.sigmoid((logit(photo)+first)[:, None] + change[:, :, None]), *told
 
-# %% ../nbs/24_single.ipynb #3148c772
+# %% ../nbs/24_single.ipynb #513d1459
 READ = 128   # pixels of the longer side at which a photo is read
 
 def _tensor(a): return torch.from_numpy(np.array(to_float(a), order='C'))     # whatever the array's strides, and its own
 
 def _small(photo, # (h, w, 3)
            ): # (1, 3, h', w') float32
-    "The whole picture, averaged; its sides are multiples of 16"
+    "The whole picture, averaged or enlarged; its sides are multiples of 16"
     h,w = photo.shape[:2]
     step = max(1, max(h, w)//1024)
     strips = (_tensor(photo[i:i+64*step]).permute(2, 0, 1) for i in range(0, h, 64*step))
     x = torch.cat([F.avg_pool2d(o, step, ceil_mode=True) for o in strips], 1)[None]
-    size = [max(16, round(n*min(1, READ/max(h, w))/16)*16) for n in (h, w)]
+    size = [max(16, round(n*READ/max(h, w)/16)*16) for n in (h, w)]
     x = F.interpolate(x, size, mode='area') if size[0] <= x.shape[2] and size[1] <= x.shape[3] else F.interpolate(x, size, mode='bilinear', antialias=True)
     return x.contiguous(memory_format=torch.channels_last)
 
