@@ -185,8 +185,7 @@ def run_network(net, # `IllumiNet` made with photos=True
                 made, # `Inputs`
                 kept=None, # dict: photo -> its features, looked up and added to
                 used=None, # the photo that each image of `made` is, if `kept` is given
-                **kwargs, # parts=: see `IllumiNet.decode`
-                ): # (m, h, w, 3) float32 in 0..1; with parts=True also what was read on the way
+                ) -> np.ndarray: # (m, h, w, 3) float32 in 0..1
     "Pictures from inputs"
     device = next(net.parameters()).device
     i,kept = made.to(device), {} if kept is None else kept
@@ -195,10 +194,8 @@ def run_network(net, # `IllumiNet` made with photos=True
         if new := [k for k,p in enumerate(used) if p not in kept]:
             for k,*f in zip(new, *(o.split(1) for o in net.encode(i.images[new]))): kept[used[k]] = f
         features = [torch.cat(f) for f in zip(*(kept[p] for p in used))]
-        pred = net.decode(features, i.lights, i.base, hints=i.hints, photos=i.photos, **kwargs)
-    pred,*read = pred if kwargs.get('parts') else (pred,)
-    pred = pred.float().permute(0, 2, 3, 1).cpu().numpy()
-    return (pred, *read) if read else pred
+        pred = net.decode(features, i.lights, i.base, hints=i.hints, photos=i.photos)
+    return pred.float().permute(0, 2, 3, 1).cpu().numpy()
 
 def _is_single(folder):
     try: return 'functions' in json.loads((folder/'config.json').read_text())
