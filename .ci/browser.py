@@ -12,6 +12,7 @@ except ImportError: sync_playwright = None
 if not CHROMIUM or not sync_playwright: sys.exit(print(f'skipped: no {"Playwright" if CHROMIUM else "Chromium"}'))
 
 from illuminet.learner import *
+from illuminet.viewer import _readings
 
 FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--use-angle=swiftshader', '--enable-unsafe-swiftshader']
 WEBGL = """const get = HTMLCanvasElement.prototype.getContext; HTMLCanvasElement.prototype.getContext = function (kind, o) {
@@ -107,6 +108,45 @@ def viewers(browser, folder):
         until(tab.frames[1], 'globalThis.relightable')
     return f'viewer, WebGL2 and 2D canvas: 4 methods, 3 lights, at most {max(res):.2f} grey levels of 255 from Python'
 
+def two_places(photo):
+    "A photo whose light may have stood in two places, whatever the network finds"
+    r = OnePhoto.fit(Capture([photo], None))
+    r.tensors |= dict(lights=as_lights([(-.7, .4, .6)]), candidates=as_lights([(-.7, .4, .6), (.6, -.3, .7), (0, 0, 1)]), probabilities=np.float32([.5, .4, .05]))
+    return r
+
+def photo_pages(browser, folder):
+    "Pages of one photo: a second handle, which changes what the picture is made from"
+    photo, res = sample_capture().images[20, :150], []
+    r = two_places(photo)
+    file, places = r.to_html(folder/'photo.html'), _readings(r)
+    at = [tuple(o[0][:2].tolist()) for o in places]
+    said = lambda tab: tab.locator('.il-handle').get_attribute('aria-valuetext')
+    for off in (False, True):
+        with page(browser, file.as_uri(), off) as tab:
+            until(tab, 'globalThis.relightable')
+            assert said(tab).endswith('50 % likely'), said(tab)
+            first = picture(tab, LIGHTS[0], photo.shape)
+            for i, (_, p, v) in enumerate(places):
+                if i: drag(tab, 'svg.il-disc', at[i-1], at[i])
+                tab.wait_for_timeout(500)
+                assert said(tab).endswith(f'{100*p:.0f} % likely'), said(tab)
+                res += [near(picture(tab, l, photo.shape), 255*v.relight(l), 3, f'photo, light {i}') for l in LIGHTS]
+            changed = np.abs(picture(tab, LIGHTS[0], photo.shape).astype(float) - first).mean()
+            assert changed > 3, f'another light of the photo changes the picture by {changed:.1f}'
+            lamp = tab.locator('svg.il-disc').get_attribute('aria-valuetext')
+            tab.locator('.il-handle').focus()
+            tab.keyboard.press('ArrowRight')
+            tab.wait_for_timeout(500)
+            assert said(tab).endswith('50 % likely') and tab.locator('svg.il-disc').get_attribute('aria-valuetext') == lamp, said(tab)
+            near(picture(tab, LIGHTS[0], photo.shape), first, .1, 'photo, back again')
+    large = OnePhoto.fit(Capture([np.asarray(Image.fromarray(photo).resize((800, 625)))], [(-.7, .4, .6)]))       # its surface is enlarged by the browser
+    with page(browser, large.to_html(folder/'large.html').as_uri()) as tab:
+        until(tab, 'globalThis.relightable')
+        res += [near(picture(tab, l, large.shape), 255*large.relight(l), 3, 'large photo') for l in LIGHTS]
+        handle = tab.locator('.il-handle')
+        assert (handle.get_attribute('role'), handle.get_attribute('tabindex')) == ('img', None)                # its light is known
+    return f'one photo: its light in two places by hand and keys, at most {max(res):.2f} grey levels from Python'
+
 def hands(tab, shape, n, shown):
     "What a hand does: drag, keys, wheel, buttons"
     said = lambda: tab.locator('svg.il-disc').get_attribute('aria-valuetext')
@@ -159,18 +199,22 @@ const model = {{get: k => state[k], on: (k, f) => (heard[k] ||= []).push(f), off
   async save_changes() {{
     const sent = changed; changed = {{}};
     if (!globalThis.ask) return;
-    const {{picture, done}} = await ask(JSON.stringify(sent));
-    Object.assign(state, {{picture: bin(picture), done}});
-    for (const k of ['picture', 'done']) for (const f of heard['change:' + k] || []) f();
+    const {{planes, picture, ...more}} = await ask(JSON.stringify(sent));
+    Object.assign(state, more, {{planes: planes.map(bin), picture: bin(picture)}});
+    for (const k of ['planes', 'picture', 'done']) for (const f of heard['change:' + k] || []) f();
   }}}};
 globalThis.state = state;
 render({{model, el: document.getElementById('el')}});
 </script>"""
 
+def state_of(w):
+    "What a widget sends"
+    coded = lambda o: base64.b64encode(o).decode()
+    return dict(info=w.info, done=w.done, planes=[coded(o) for o in w.planes], picture=coded(w.picture))
+
 def stub(folder, w, name):
     "A page that stands in for Jupyter: the widget's own script on a model that holds its state"
-    state = {k: getattr(w, k) for k in ('light', 'lights', 'active', 'note', 'kernel', 'info', 'done')}
-    state |= dict(planes=[base64.b64encode(o).decode() for o in w.planes], picture=base64.b64encode(w.picture).decode())
+    state = {k: getattr(w, k) for k in ('light', 'lights', 'active', 'note', 'kernel', 'photo_light')} | state_of(w)
     file = folder/f'{name}.html'
     file.write_text(STUB.format(css=w._css, esm=w._esm, state=json.dumps(state)), encoding='utf-8')
     return file.as_uri()
@@ -202,7 +246,7 @@ def widgets(browser, folder):
         time.sleep(.15)
         w.set_state(json.loads(changes))
         w.latest.wait()
-        return dict(picture=base64.b64encode(w.picture).decode(), done=w.done)
+        return state_of(w)
     context = browser.new_context()
     tab = context.new_page()
     tab.expose_function('ask', ask)
@@ -216,7 +260,28 @@ def widgets(browser, folder):
     assert len(asked) < 20 and abs(asked[-1][0]['light'][0] - final) < .001, (len(asked), asked[-1], final)
     near(seen(tab, '.il-picture img', cap.shape[1:]), 255*w.image(), 6, 'picture from the kernel')
     context.close()
+    photo_widget(browser, folder)
     return f'widget in a page: drags in the browser; 32 moves over a slow kernel made {len(asked)} requests, the last for the last light'
+
+def photo_widget(browser, folder):
+    "One photo: when its light is moved, the kernel reads it again"
+    w = two_places(sample_capture().images[20]).widget()
+    def ask(changes):
+        w.set_state(json.loads(changes))
+        w.latest_photo.wait()
+        return state_of(w)
+    context = browser.new_context()
+    context.add_init_script(WEBGL.replace('OFF', 'false'))
+    tab = context.new_page()
+    tab.expose_function('ask', ask)
+    tab.goto(stub(folder, w, 'photo'))
+    tab.wait_for_selector('.il-picture canvas')
+    drag(tab, 'svg.il-disc', tuple(w.r.light[:2].tolist()), (0, .2), (.6, .3))
+    tab.wait_for_timeout(1500)
+    assert np.abs(np.subtract(w.photo_light, (.6, .3, .55**.5))).max() < .03, w.photo_light
+    near(seen(tab, '.il-picture canvas', w.r.shape), 255*OnePhoto.fit(Capture(w.r.tensors['photos'], [w.photo_light])).relight(w.light), 6, 'photo read again')
+    if os.environ.get('SHOTS'): tab.screenshot(path=f"{os.environ['SHOTS']}/photo-widget.png")
+    context.close()
 
 @contextmanager
 def jupyter(lab, folder):
@@ -267,6 +332,6 @@ if __name__ == '__main__':
     with tempfile.TemporaryDirectory() as tmp, sync_playwright() as pw:
         browser = pw.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         print(f'Chromium {browser.version}')
-        print(viewers(browser, Path(tmp)), widgets(browser, Path(tmp)), sep='\n', flush=True)
+        print(viewers(browser, Path(tmp)), photo_pages(browser, Path(tmp)), widgets(browser, Path(tmp)), sep='\n', flush=True)
         print(in_jupyter(browser, Path(tmp), lab) if lab else 'JupyterLab is not installed: not tried in it')
         browser.close()

@@ -16,7 +16,8 @@ from illuminet import cli
 from illuminet.learner import *
 from illuminet.callbacks import Callback
 from illuminet.many import fit_many
-from illuminet.pretrain import pretrain
+from illuminet.pretrain import make_scenes, pretrain
+from illuminet.surface import SurfaceNet
 
 torch.set_num_threads(1)
 ALL,KILLS = [], 3
@@ -153,21 +154,26 @@ def kill_train(root):
     run again: it goes on after the last whole epoch; the same curve (to 0.1 %) and the same network (weights to 0.1 %), no checkpoint left"""
     return killed(root, 'relit', 'train', root/'coin', '--size', 32, '--epochs', 2, '--crop', 16, whole=whole, same=same_training)
 
+SILENT = lambda line: None
+TINY = dict(bs=2, size=32, m=2, net=dict(widths=(8, 12)), device='cpu', echo=SILENT)    # a run of `pretrain`
+
 @fault
 def kill_pretrain(root):
     """`kill -9` of `python -m illuminet.pretrain`
     run again: it goes on after its last state; the same weights, to the bit, as of a run that was stopped there; rows that were logged after it are left out"""
-    kw = dict(workers=0, bs=2, pool=4, scene=32, size=32, m=2, net=dict(widths=(8, 16)), echo=lambda o: None)
-    good(lambda: pretrain(root/'begun', 6, minutes=1e-6, **kw))
+    scenes = make_scenes(root/'scenes', 6, 48, 3, echo=SILENT)
+    good(lambda: pretrain('surface', root/'begun', scenes, 6, minutes=1e-6, **TINY))
+    (root/'begun/history.csv').write_text('step,loss\n1,.5\n50,.4\n')              # the second row: logged after the last state
     def same(a, b):
         x,y = (load_file(o/'model.safetensors') for o in (a, b))
         assert all(np.array_equal(x[k], y[k]) for k in x), 'other weights'
         assert {o.name for o in a.iterdir()} == {o.name for o in b.iterdir()}
-    return killed(root, 'run', lambda o: pretrain(o, 6, **kw), whole=whole, same=same, begun=root/'begun')
+        assert [line.split(',')[0] for line in (a/'history.csv').read_text().split()] == ['step', '1'], 'rows of a lost step'
+    return killed(root, 'run', lambda o: pretrain('surface', o, scenes, 6, **TINY), whole=whole, same=same, begun=root/'begun')
 
 class Hub(BaseHTTPRequestHandler):
     "As much of the Hugging Face Hub as a download needs, slowly"
-    served = Path(str(WEIGHTS))
+    served = Path(str(SurfaceNet.shipped))
     def do_GET(self):
         f = self.served/self.path.split('/')[-1]
         if not f.is_file() or '/resolve/' not in self.path: self.send_response(404); self.end_headers(); return
@@ -182,14 +188,14 @@ class Hub(BaseHTTPRequestHandler):
 
 @fault
 def kill_download(root):
-    """`kill -9` of a download, `IllumiNet.from_pretrained(id)`
+    """`kill -9` of a download, `SurfaceNet.from_pretrained(id)`
     no half file in the Hub's cache under its name; run again: the same weights. An unfinished part stays beside it, as `….incomplete`, which the cache's own tools remove"""
     with ThreadingHTTPServer(('127.0.0.1', 0), Hub) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         def load(cache):
             url,there = f'http://127.0.0.1:{server.server_port}', huggingface_hub.constants
             there.HF_HUB_OFFLINE,there.ENDPOINT,there.HUGGINGFACE_CO_URL_TEMPLATE = False, url, url+'/{repo_id}/resolve/{revision}/{filename}'
-            a,b = IllumiNet.from_pretrained('some/net', cache_dir=cache).state_dict(), IllumiNet.from_pretrained().state_dict()
+            a,b = SurfaceNet.from_pretrained('some/net', cache_dir=cache).state_dict(), SurfaceNet.from_pretrained().state_dict()
             assert all(torch.equal(a[k], b[k]) for k in b)
         def intact(cache, ref):
             for o in cache.glob('*/snapshots/*/*'): assert o.read_bytes() == (Hub.served/o.name).read_bytes(), f'half of {o.name}'
@@ -354,10 +360,10 @@ def two_runs(root):
     """two runs into one folder: `train`, `fit`, `fit --stream`, `export`, `r.save`, `fit_many` (`fit --jobs`), `pretrain`
     the second is refused with exit code 2, or `InputError`, while the first is alive; the first ends as if alone"""
     coin,out = root/'coin', root/'out'/'it'
-    small = dict(workers=0, bs=2, pool=4, scene=32, size=32, m=2, net=dict(widths=(8, 16)), echo=lambda o: None)
+    scenes = make_scenes(root/'scenes', 6, 48, 3, echo=SILENT)
     (root/'done').mkdir(); good('fit', coin, '--method', 'ptm', '-o', root/'done/coin')
     runs = [('train', coin, '--size', 32, '--epochs', 1, '--crop', 16, '-o', out), ('fit', coin, '--method', 'ptm', '-o', out), ('fit', coin, '--method', 'ptm', '--stream', '-o', out),
-            ('export', coin, '--to', 'web', '--method', 'hsh', '-o', out), (lambda: fit(sample_capture(32), 'ptm').save(out),), (lambda: pretrain(out, 1, **small),),
+            ('export', coin, '--to', 'web', '--method', 'hsh', '-o', out), (lambda: fit(sample_capture(32), 'ptm').save(out),), (lambda: pretrain('surface', out, scenes, 1, **TINY),),
             (lambda: fit_many([coin], out, 'ptm', echo=lambda o: None),)]
     for i,args in enumerate(runs):
         shutil.rmtree(out.parent, ignore_errors=True); out.parent.mkdir()
@@ -435,7 +441,7 @@ def wrong_model(root):
         spoilt(model, lambda m: shutil.copy(root/'ptm/config.json', m), 'two runs')
         spoilt(model, lambda m: (m/'config.json').write_text('{"format": 1,'), 'not JSON')
         spoilt(model, lambda m: os.unlink(m/'model.safetensors'), 'model.safetensors')
-    for other in (dict(widths=[8, 16]), dict(widths=[8, 8, 8]), dict(attention='none'), dict(light='no'), dict(hints=2)):
+    for other in (dict(widths=[8, 16]), dict(widths=[8, 8, 8]), dict(attention='none'), dict(light='no'), dict(other=2)):
         spoilt('net', lambda m: (edited(m, net=net | other), retensored(m, lambda k, a: a)), 'net' if 'light' not in other else 'no')
     spoilt('hsh', lambda m: (edited(m, terms=4), retensored(m, lambda k, a: a)), 'make no relightable')
 

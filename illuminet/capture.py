@@ -15,7 +15,7 @@ import numpy as np, torch
 import matplotlib.pyplot as plt
 from fastcore.basics import patch
 from fastprogress.fastprogress import progress_bar
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from .lights import *
 
 # %% ../nbs/01_capture.ipynb #95c11445
@@ -75,12 +75,21 @@ def _check_floats(images): # (n,h,w,3) float32
             fix = 'divide by 255 or give uint8' if 1.5 < hi <= 255 else 'scale or clip them'
             raise InputError(f"images: image {i} has values {lo:g} to {hi:g}: floats must lie in 0..1, {fix}")
 
+# %% ../nbs/01_capture.ipynb #b741ed63
+def _pixels_of(image): # path, PIL picture, array or tensor
+    "The pixels of one picture, upright"
+    if isinstance(image, (str, Path)): return read_image(image)
+    if not isinstance(image, Image.Image): return np.asarray(image)
+    image = ImageOps.exif_transpose(image)
+    if image.mode in ('I', 'I;16'): return np.asarray(image).astype(np.uint16)                # 16 bits, grey
+    return np.asarray(image if image.mode == 'F' else image.convert('RGB'))
+
 # %% ../nbs/01_capture.ipynb #fe6d9c46
 def _stack(images): # an array, a tensor, or a list of pictures
     "One array; `InputError` where pictures differ in size"
     if isinstance(images, torch.Tensor): return images.detach().cpu().numpy()
     if isinstance(images, np.ndarray): return images
-    try: images = [np.asarray(o) for o in images]
+    try: images = [_pixels_of(o) for o in images]
     except TypeError:
         raise InputError(f"images: {type(images).__name__}: give an array (n, h, w, 3) or a list of pictures") from None
     for i,o in enumerate(images):
@@ -365,17 +374,17 @@ def _read_images(files, # n photos
 
 # %% ../nbs/01_capture.ipynb #3e322567
 class Capture:
-    "Photos of one scene from one camera, each under a known light"
+    "Photos of one scene from one camera, each under a known light; `lights` is None where they are unknown"
     def __init__(self,
-                 images, # (n,h,w,3) uint8, uint16 or floats 0..1; grey and alpha are understood; also a list
-                 lights, # (n,3) directions towards the light
+                 images, # (n,h,w,3) uint8, uint16 or floats 0..1; grey and alpha are understood; also a list of arrays, PIL pictures or paths
+                 lights, # (n,3) directions towards the light; None: unknown
                  names=None, # n file names
                  mask=None, # (h,w), true where the object is
                  linear=False, # whether values are linear rather than sRGB-coded
                  ):
-        images,lights = _as_images(images), as_lights(lights)
+        images,lights = _as_images(images), None if lights is None else as_lights(lights)
         n = len(images)
-        if n != len(lights):
+        if lights is not None and n != len(lights):
             raise InputError(f"{n} images {images.shape}, {len(lights)} lights: give one light for each image")
         names = [f'image{i:03d}.png' for i in range(n)] if names is None else [str(o) for o in names]
         if n != len(names): raise InputError(f"names: {len(names)} for {n} images: give one name for each image")
@@ -392,7 +401,7 @@ class Capture:
 
     def __repr__(self):
         n,h,w,_ = self.shape
-        extra = ', linear'*self.linear + ', mask'*(self.mask is not None)
+        extra = ', linear'*self.linear + ', mask'*(self.mask is not None) + ', lights unknown'*(self.lights is None)
         return f"Capture({n} photo{'s'*(n != 1)}, {w}x{h}, {self.images.dtype}{extra})"
 
 # %% ../nbs/01_capture.ipynb #ee3d24b8
@@ -404,7 +413,8 @@ def __getitem__(self:Capture,
     i = np.atleast_1d(np.arange(len(self))[idx])
     if not i.size: raise InputError(f"capture[{idx!r}]: selects none of {len(self)} photos: choose at least one")
     images = self.images[idx if isinstance(idx, slice) else i]
-    return copy.copy(self)._set(images, self.lights[i], [self.names[o] for o in i], self.mask, self.linear)
+    lights = None if self.lights is None else self.lights[i]
+    return copy.copy(self)._set(images, lights, [self.names[o] for o in i], self.mask, self.linear)
 
 # %% ../nbs/01_capture.ipynb #1f92a8a3
 @patch
@@ -450,11 +460,12 @@ def show(self:Capture,
          size=1.6, # side of each, inches
          ):
     "A row of photos under lights that are far apart"
-    idx = farthest_lights(self.lights, min(k, len(self)))
+    idx = range(min(k, len(self))) if self.lights is None else farthest_lights(self.lights, min(k, len(self)))
     fig,axs = plt.subplots(1, len(idx), figsize=(size*len(idx), size*1.15), squeeze=False)
     for i,ax in zip(idx, axs[0]):
         ax.imshow(to_uint8(self[i].resize(400).float(linear=False)[0]))
-        ax.set_title('{:.2f} {:.2f} {:.2f}'.format(*self.lights[i]), fontsize=8); ax.axis('off')
+        if self.lights is not None: ax.set_title('{:.2f} {:.2f} {:.2f}'.format(*self.lights[i]), fontsize=8)
+        ax.axis('off')
     plt.tight_layout(pad=.4); plt.show()
 
 # %% ../nbs/01_capture.ipynb #8e3aef1d
@@ -464,6 +475,7 @@ def save(self:Capture,
          overwrite=False, # replace the capture that is there
          ): # the folder
     "Write photos, `lights.lp` and `mask.png`"
+    if self.lights is None: raise InputError("save: the lights of these photos are unknown: give Capture their directions")
     folder,names = Path(folder), [Path(base_name(o)).stem+'.png' for o in self.names]
     there = _folder(folder) if folder.exists() else []
     if there and not overwrite:

@@ -23,7 +23,7 @@ class _Commands(typer.core.TyperGroup):
         with _claims: return super().invoke(ctx)
 
 app = typer.Typer(cls=_Commands, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
-                  help="Relight photographs: photos under known lights in, pictures under any light out.")
+                  help="Relight photographs: give one photo, or several under known lights, and get the picture under any light.")
 
 def _path(text): return Path(text).expanduser()
 def _given(help, metavar='PATH'): return typer.Argument(parser=_path, metavar=metavar, help=help, show_default=False)
@@ -36,21 +36,26 @@ Size = Annotated[Optional[int], typer.Option(min=1, metavar='PIXELS', help="Long
 Json = Annotated[bool, typer.Option('--json', help="Print one JSON object and nothing else.")]
 Epochs = Annotated[int, typer.Option(min=1, help="Epochs at most.")]
 
-Method = StrEnum('Method', 'illuminet ptm hsh rbf kriging morph baked pixelnet trained unet')
+Method = StrEnum('Method', 'illuminet photo two ptm hsh rbf kriging morph baked pixelnet trained unet')
 Base = StrEnum('Base', 'rbf image none')
 Schedule = StrEnum('Schedule', 'one_cycle warm_restarts')
 Kind = StrEnum('Kind', 'fractal woven cracked brushed carved coin sphere blob lumps')
 Stuff = StrEnum('Stuff', 'plaster stone slate clay terracotta bronze silver gold canvas cloth')
 Form = StrEnum('Form', 'ptm rti web html onnx')
 
-FitMethod = Annotated[Method, typer.Option(help="How a capture is fitted.")]
+FitMethod = Annotated[Method, typer.Option(help="How photos are fitted; illuminet takes the best for their number.")]
 
 # %% ../nbs/50_cli.ipynb #5a11c0a4
+def _line(o): # a value, or a dict of values
+    "An entry of a list for people"
+    if not isinstance(o, dict): return str(o)
+    return ', '.join(f"{k.removesuffix('_deg')} {v}{'°'*k.endswith('_deg')}" for k,v in o.items())
+
 def _text(key, v): # as `_tell` has them
     "A value for people"
     if key == 'bytes': return f'{v/1e6:.1f} MB' if v > 1e5 else f'{v/1e3:.1f} kB'
-    if isinstance(v, list): return '\n'.join(map(str, v)).replace('\n', '\n'+' '*16)
-    return f'{v:.4g}' if isinstance(v, float) else str(v)
+    if isinstance(v, list): return '\n'.join(map(_line, v)).replace('\n', '\n'+' '*16)
+    return f'{v:.4g}' if isinstance(v, float) else _line(v)
 
 def _tell(result:dict, # name -> a JSON value, or a path
           as_json:bool):
@@ -102,14 +107,20 @@ def _capture(path, size=None): # -> `Capture`
     if (kind := _kind(path)) != 'capture': raise typer.BadParameter(f"{path}: is a {kind}, no capture: give a folder with photos and a .lp file")
     return _load(path, size)
 
-def _relightable(path, method='illuminet', size=None): # -> `Relightable`
-    "What gives a picture for a light, from whatever is at a path; `method` is for a capture"
-    from illuminet.learner import Capture, Relightable, fit, read_image, read_ptm, read_rti, read_web
+def _one_photo(path, method, size, own): # -> `Relightable`
+    "A photo; `own` is its light, None where it is unknown"
+    from illuminet.learner import Capture, fit, read_image
+    if method not in ('illuminet', 'photo'): raise typer.BadParameter(f"{path}: is one photo, {method} takes several: give a folder with photos and a .lp file")
+    return fit(Capture([read_image(path, size)], own), 'photo')
+
+def _relightable(path, method='illuminet', size=None, own=None): # -> `Relightable`
+    "What gives a picture for a light, from whatever is at a path; `method` is for photos, `own` the light of a single one"
+    from illuminet.learner import Relightable, fit, read_ptm, read_rti, read_web
     from illuminet.many import _room
-    kind = _kind(path)
+    if (kind := _kind(path)) == 'photo': return _one_photo(path, str(method), size, own)
+    if own is not None: raise typer.BadParameter(f"{path}: is a {kind}: only a single photo takes --photo-light, --photo-azimuth and --photo-elevation")
     if kind == 'model': return Relightable.load(path, lazy=sum(o.stat().st_size for o in path.glob('*.safetensors')) > _room())
     if kind == 'capture': return fit(_capture(path, size), str(method))
-    if kind == 'photo': return fit(Capture([read_image(path, size)], [(0, 0, 1)]), 'illuminet')
     return dict(ptm=read_ptm, rti=read_rti, bundle=read_web)[kind](path)
 
 # %% ../nbs/50_cli.ipynb #db0029bc
@@ -137,7 +148,7 @@ def demo(out:Out=Path('demo'), epochs:Epochs=8, size:Size=192, as_json:Json=Fals
     def trained(c):
         learned['learn'] = learn = train(c.lights, c.images, out=out, epochs=epochs, progress=bars)
         return learn.relightable
-    methods = {m: (lambda c, m=m: fit(c, m)) for m in ('ptm', 'hsh', 'rbf', 'kriging', 'morph', 'illuminet')} | dict(trained=trained)
+    methods = {m: (lambda c, m=m: fit(c, m)) for m in ('ptm', 'hsh', 'rbf', 'kriging', 'morph')} | dict(trained=trained)
     table = evaluate(cap, methods)
     lights = from_angles(np.linspace(0, 2*np.pi, 6, endpoint=False), np.deg2rad(35))
     show_relit(learned['learn'].relightable, lights, out=out/'relit.png')
@@ -225,21 +236,37 @@ def _fit_many(captures, out, method, jobs, size, dask, stream, settings, as_json
 # %% ../nbs/50_cli.ipynb #5a11c0b5
 def _lights(light, # of 'x,y,z'
             azimuth, elevation, # degrees; one elevation serves all
+            option='--', # how their options begin
             ): # (m, 3), or None where none is given
-    "The lights that are asked for"
-    def wrong(why, option): raise typer.BadParameter(why, param_hint=option)
+    "The lights that were given"
+    def wrong(why, name): raise typer.BadParameter(why, param_hint=option+name)
     def xyz(text):
         try: x,y,z = map(float, text.split(','))
-        except ValueError: wrong(f"{text!r}: write three numbers with commas, as in 0.5,0.2,0.84", '--light')
+        except ValueError: wrong(f"{text!r}: write three numbers with commas, as in 0.5,0.2,0.84", 'light')
         return x, y, z
     rows = [xyz(o) for o in light]
     elevation = elevation or ([45.] if azimuth else [])
-    if len(elevation) not in (1, len(azimuth)): wrong(f"{len(azimuth)} azimuths, {len(elevation)} elevations: give one elevation, or one for each", '--elevation')
-    if elevation and not azimuth: wrong("alone it is no direction: add --azimuth", '--elevation')
+    if len(elevation) not in (1, len(azimuth)): wrong(f"{len(azimuth)} azimuths, {len(elevation)} elevations: give one elevation, or one for each", 'elevation')
+    if elevation and not azimuth: wrong(f"alone it is no direction: add {option}azimuth", 'elevation')
     if not rows and not azimuth: return None
     import numpy as np
     from illuminet.lights import as_lights, from_angles
     return as_lights(np.concatenate([np.reshape(rows, (-1, 3)), from_angles(np.deg2rad(azimuth), np.deg2rad(elevation))]))
+
+def _own_light(light, azimuth, elevation): # each may be None -> (1, 3), or None
+    "The known light of a single photo"
+    own = _lights(*([] if o is None else [o] for o in (light, azimuth, elevation)), '--photo-')
+    if own is not None and len(own) > 1: raise typer.BadParameter("a photo has one light: leave out --photo-light or --photo-azimuth", param_hint='--photo-light')
+    return own
+
+# %% ../nbs/50_cli.ipynb #9e4c8844
+def _in_degrees(lights, # (k, 3)
+                probabilities): # (k,)
+    "Lights for people and for JSON"
+    import numpy as np
+    from illuminet.lights import to_angles
+    azimuth,elevation = (np.rad2deg(o).round(1).tolist() for o in to_angles(lights))
+    return [dict(azimuth_deg=a % 360, elevation_deg=e, probability=round(float(p), 2)) for a,e,p in zip(azimuth, elevation, probabilities)]
 
 # %% ../nbs/50_cli.ipynb #5a11c0b6
 _films,_stills = ('.gif', '.webp', '.mp4'), ('.png', '.jpg', '.jpeg', '.tif', '.tiff')
@@ -251,22 +278,29 @@ def _write_picture(r, light, path):
     if r.pixelwise: return relight_large(r, light, path)
     with atomic_path(path) as tmp: Image.fromarray(to_uint8(r.relight(light))).save(tmp, quality=95, subsampling=0)
 
-@app.command('relight', epilog="Example: illuminet relight coin/ --azimuth 30 --azimuth 150 --elevation 25 --out coin.png")
+def _photo_light(r): # -> for the result
+    "The light of a single photo, as it was used"
+    return dict(photo_light=_in_degrees(*r.candidates)[0]) if r.method == 'photo' else {}
+
+@app.command('relight', epilog="Examples: illuminet relight photo.jpg --azimuth 30 --elevation 40; illuminet relight coin/ --azimuth 30 --azimuth 150 --elevation 25 --out coin.png")
 def relight_command(source:Source,
-                    light:Annotated[list[str], typer.Option(metavar='X,Y,Z', help="Direction towards the light; may be repeated.")]=(),
+                    light:Annotated[list[str], typer.Option(metavar='X,Y,Z', help="Direction towards the new light; may be repeated.")]=(),
                     azimuth:Annotated[list[float], typer.Option(metavar='DEGREES', help="Counter-clockwise from the right; may be repeated.")]=(),
                     elevation:Annotated[list[float], typer.Option(min=-90, max=90, metavar='DEGREES',
                                                                   help="Above the picture's plane; one, or one for each azimuth.  [default: 45]")]=(),
+                    photo_light:Annotated[Optional[str], typer.Option(metavar='X,Y,Z', help="For one photo whose own light is known: its direction.  [default: found]")]=None,
+                    photo_azimuth:Annotated[Optional[float], typer.Option(metavar='DEGREES', help="The same as an azimuth.")]=None,
+                    photo_elevation:Annotated[Optional[float], typer.Option(min=-90, max=90, metavar='DEGREES', help="And an elevation.  [default: 45]")]=None,
                     out:Annotated[Path, _to("Picture (.png .jpg .tif), numbered where lights are several; or film (.gif .webp .mp4).")]=Path('relit.png'),
                     method:FitMethod='illuminet',
                     size:Size=None,
                     as_json:Json=False,
                    ):
-    "Write the picture under a light, from a model, a capture or one photo."
-    lights,film = _lights(light, azimuth, elevation), out.suffix.lower() in _films
+    "Write the picture under a light, from one photo, a capture or a model."
+    lights,own,film = _lights(light, azimuth, elevation), _own_light(photo_light, photo_azimuth, photo_elevation), out.suffix.lower() in _films
     _check_out(out, *_stills, *_films)
     if lights is None and not film: raise typer.BadParameter("no light: give --light x,y,z, or --azimuth and --elevation in degrees", param_hint='--light')
-    with _working('loading'): r = _relightable(source, method, size)
+    with _working('loading'): r = _relightable(source, method, size, own)
     from illuminet.learner import animate, orbit
     if film and lights is None: lights = orbit()
     outs = [out] if film or len(lights) == 1 else [out.with_name(f'{out.stem}-{i:03}{out.suffix}') for i in range(len(lights))]
@@ -274,7 +308,7 @@ def relight_command(source:Source,
         if film: animate(lambda l: (r.relight(l), step())[0], lights, out, size=size or 320)
         else:
             for l,o in zip(lights, outs): _write_picture(r, l, o); step()
-    _tell(dict(out=outs, method=r.method, size='{1}x{0}'.format(*r.shape), lights=len(lights)), as_json)
+    _tell(dict(out=outs, method=r.method, **_photo_light(r), size='{1}x{0}'.format(*r.shape), lights=len(lights)), as_json)
 
 # %% ../nbs/50_cli.ipynb #e20117d5
 @app.command('evaluate', epilog="Example: illuminet evaluate coin/ --methods ptm,rbf")
@@ -311,7 +345,7 @@ def evaluate_command(captures:Annotated[list[Path], _given("Folders, each a capt
 def bake_command(source:Source,
                  out:Out=Path('baked'),
                  planes:Annotated[int, typer.Option(min=2, help="Bytes a pixel.")]=9,
-                 method:FitMethod='morph',
+                 method:FitMethod='illuminet',
                  size:Size=None,
                  as_json:Json=False,
                 ):
@@ -331,14 +365,14 @@ _writes = dict(ptm='ptm', rti='hsh', onnx='pixelnet')   # what a form needs
 def export_command(source:Source,
                    to:Annotated[Form, typer.Option(help="ptm and rti for RTI viewers, web for OpenLIME, html for any browser, onnx for a network.")],
                    out:Annotated[Path, _to("File to write; for web a folder.")],
-                   method:Annotated[Optional[Method], typer.Option(help="How a capture is fitted.  [default: what the form needs, else morph]")]=None,
+                   method:Annotated[Optional[Method], typer.Option(help="How photos are fitted.  [default: what the form needs, else illuminet]")]=None,
                    size:Size=None,
                    as_json:Json=False,
                   ):
-    "Write a model, or a capture, for other programs."
+    "Write a model, a capture or a photo for other programs."
     _check_out(out, *dict(web=[], html=['.html', '.htm']).get(to, [f'.{to}']))
     with _working(f'exporting {to}'):
-        r = _relightable(source, method or _writes.get(to, 'morph'), size)
+        r = _relightable(source, method or _writes.get(to, 'illuminet'), size)
         if to in ('ptm', 'rti') and r.method != (need := _writes[to]):
             raise typer.BadParameter(f"{source}: is of method {r.method}, a .{to} holds {need}: "
                                      f"export the capture, or illuminet fit CAPTURE --method {need}")
@@ -383,15 +417,15 @@ def _server(folder, # to serve
     except OSError as e: raise typer.BadParameter(f"{port} cannot be used ({e.strerror}): give another, or 0 for any", param_hint='--port') from e
 
 # %% ../nbs/50_cli.ipynb #5a11c0c6
-@app.command(epilog="Example: illuminet view coin-model/")
+@app.command(epilog="Examples: illuminet view photo.jpg; illuminet view coin-model/")
 def view(source:Source,
          port:Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")]=0,
          browser:Annotated[bool, typer.Option(help="Open the page.")]=True,
-         method:FitMethod='morph',
+         method:FitMethod='illuminet',
          size:Size=None,
          as_json:Json=False,
         ):
-    "Show a model, a capture or a folder with a page in the browser, until Ctrl-C."
+    "Show a photo, a capture, a model or a folder with a page in the browser, until Ctrl-C."
     import tempfile, webbrowser
     with contextlib.ExitStack() as stack:
         pages = [o for o in ('index.html', 'viewer.html') if (source/o).is_file()]
@@ -457,24 +491,32 @@ def _about_capture(path): # -> what it is, warnings
     return dict(kind='capture', photos=n, size=f'{w}x{h}', bits=8*photos.dtype.itemsize, coding='sRGB' if photos.code is None else 'linear',
                 **spread, bytes=sum(o.stat().st_size for o in photos.files)), warn
 
+def _about_photo(path):
+    "A photo and the likely directions of its light"
+    from illuminet.learner import as_lights, find_light, read_image
+    h,w,_ = (im := read_image(path)).shape
+    means,p = find_light(im)
+    return dict(kind='photo', size=f'{w}x{h}', bits=8*im.dtype.itemsize, likely_lights=_in_degrees(as_lights(means), p), bytes=path.stat().st_size), []
+
+def _about_lights_of(r): # -> what a relightable keeps of its lights, warnings
+    if r.method == 'photo': return dict(likely_lights=_in_degrees(*r.candidates)), []
+    return _about_lights(r.tensors['lights']) if 'photos' in r.tensors else ({}, [])
+
 def _about(path): # -> what it is, warnings
     "Whatever is there"
     kind = _kind(path)
     if kind == 'capture': return _about_capture(path)
-    if kind == 'photo':
-        from illuminet.learner import read_image
-        h,w,_ = (im := read_image(path)).shape
-        return dict(kind=kind, size=f'{w}x{h}', bits=8*im.dtype.itemsize, bytes=path.stat().st_size), []
+    if kind == 'photo': return _about_photo(path)
     r = _relightable(path)
     files = path.rglob('*') if path.is_dir() else [path]
-    spread,warn = _about_lights(r.tensors['lights']) if 'photos' in r.tensors else ({}, [])
+    spread,warn = _about_lights_of(r)
     settings = {k: v for k,v in r.config.items() if isinstance(v, (str, int, float))}
     size = sum(o.stat().st_size for o in files if o.is_file())
     return dict(kind=kind, method=r.method, size='{1}x{0}'.format(*r.shape), **settings, **spread, bytes=size), warn
 
-@app.command(epilog="Example: illuminet info coin/")
+@app.command(epilog="Examples: illuminet info coin/; illuminet info photo.jpg")
 def info(path:Annotated[Path, _given("Capture, model, web bundle, .ptm, .rti, .lp or photo.")], as_json:Json=False):
-    "Say what something is: photos, lights, method, size."
+    "Say what something is: photos, lights, method, size; for one photo, where its light stood."
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always', UserWarning)
         with _working('reading'): res,warn = _about(path)

@@ -17,6 +17,7 @@ from .capture import *
 from .relightable import *
 from .bake import *
 from .superpose import *
+from .one_photo import *
 from .viewer import *
 from .viewer import _has_planes, _resized, _START
 try: from anywidget import AnyWidget
@@ -122,12 +123,14 @@ def relight_lamps(r:Relightable,
     if len(lamps) == 1 and (colours == 1).all(): return r.relight(lamps[0]['light'])
     return r.superpose([o['light'] for o in lamps], colours)
 
+# %% ../nbs/38_disc.ipynb #27b94d58
 class RelitDisc(LightDisc):
     "A disc with the picture of a relightable"
     info = Dict(help='how planes are summed').tag(sync=True)
     planes = List(Bytes(), help='three in a picture').tag(sync=True)
     picture = Bytes(b'', help='JPEG, made by the kernel').tag(sync=True)
-    done = Int(0, help='pictures made').tag(sync=True)
+    done = Int(0, help='requests answered').tag(sync=True)
+    photo_light = List(Float(), help='direction of the light of one photo; empty for other relightables').tag(sync=True)
 
     def __init__(self,
                  r:Relightable,
@@ -137,20 +140,56 @@ class RelitDisc(LightDisc):
                  lights=None, # several lamps: directions, or dicts with light, colour, intensity
                  ):
         browser = _has_planes(r) if browser is None else browser
-        self.r,self.side,self.latest = r, side, Latest(self._make)
-        shown = web_planes(r, side=side) if browser else None
-        super().__init__(light, lights, kernel=not browser, **(dict(info=shown.info, planes=[lossless(a) for a in shown.pictures]) if browser else {}))
+        self.r,self.side,self.latest,self.latest_photo = r, side, Latest(self._make), Latest(self._read)
+        own = r.light.tolist() if isinstance(r, OnePhoto) else []
+        super().__init__(light, lights, kernel=not browser, photo_light=own, **(self._planes() if browser else {}))
         if not browser: self._make(self.lights); self.observe(lambda change: self.latest(change.new), 'lights')
+        self.observe(lambda change: self.latest_photo(change.new), 'photo_light')
 
     def image(self) -> np.ndarray: # (h, w, 3) float32 in 0..1
         "The picture as it is lit now, by the relightable itself"
         return relight_lamps(self.r, self.lights)
 
-    def _make(self, lamps):
-        try: self.picture,self.note = _jpeg(relight_lamps(self.r, lamps), self.side), ''
-        except Exception as e: self.note = f'{type(e).__name__}: {e}'                     # a thread has nobody else to tell
-        self.done += 1
+    @validate('photo_light')
+    def _check_photo_light(self, proposal):
+        if proposal.value and not isinstance(self.r, OnePhoto): raise InputError(f"photo_light: method {self.r.method!r} has none: fit one photo")
+        return as_lamp(proposal.value)['light'] if proposal.value else []
 
+# %% ../nbs/38_disc.ipynb #1bd71dd6
+@patch
+def _planes(self:RelitDisc) -> dict: # info, planes
+    "What the browser relights with"
+    shown = web_planes(self.r, side=self.side)
+    return dict(info=shown.info, planes=[lossless(a) for a in shown.pictures])
+
+@patch
+def _relit(self:RelitDisc, lamps): self.picture = _jpeg(relight_lamps(self.r, lamps), self.side)
+
+@patch
+def _answer(self:RelitDisc, f):
+    "Call a function; what goes wrong is noted, for a thread has nobody else to tell"
+    try: f(); self.note = ''
+    except Exception as e: self.note = f'{type(e).__name__}: {e}'
+    self.done += 1
+
+@patch
+def _make(self:RelitDisc, lamps):
+    "The picture under lamps"
+    self._answer(lambda: self._relit(lamps))
+
+# %% ../nbs/38_disc.ipynb #6811b2a4
+@patch
+def _read(self:RelitDisc, light):
+    "The photo under another light of its own"
+    def read():
+        self.r = OnePhoto.fit(Capture(self.r.tensors['photos'], [light]))
+        if self.kernel: return self._relit(self.lights)
+        with self.hold_sync():
+            for k,v in self._planes().items(): setattr(self, k, v)
+    self.note = 'reading the photo …'
+    self._answer(read)
+
+# %% ../nbs/38_disc.ipynb #4612b77f
 @patch
 def widget(self:Relightable,
            light=None, # direction (3,) to begin with; None: from the upper left

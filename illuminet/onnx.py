@@ -8,9 +8,13 @@ __all__ = ['export_onnx']
 # %% ../nbs/45_onnx.ipynb #f8a5e6b5
 import contextlib, io, logging, warnings
 import torch, torch.nn as nn
+from torch.export import Dim
 from .lights import *
 from .relightable import *
 from .pixelnet import *
+from .surface import *
+from .finder import *
+from .one_photo import *
 from .learner import Network
 
 # %% ../nbs/45_onnx.ipynb #cf83390d
@@ -34,19 +38,35 @@ class _PixelGraph(nn.Module):
         res = decode_codes(codes.T, lights[:, :2], self.w1, self.b1, self.w2, self.b2, self.w3, self.b3)
         return res.permute(1, 2, 0).unflatten(2, planes.shape[1:]).clamp(0, 1)
 
+class _SurfaceGraph(nn.Module):
+    "The planes of a `SurfaceNet`, in order"
+    def __init__(self, net): super().__init__(); self.net = net
+    def forward(self, photo, light): return tuple(self.net(photo, light).values())
+
+# %% ../nbs/45_onnx.ipynb #8c99a46d
+def _photo_graph(net, # a `SurfaceNet` or `LightFinder`
+                 ) -> tuple: # module, example inputs, the open sizes of each, names of the outputs
+    "What is to be exported of a network for one photo"
+    photo,size = torch.full((1, 3, 64, 96), .5), {2: 32*Dim('rows'), 3: 32*Dim('columns')}
+    if isinstance(net, LightFinder): return net, (photo,), (size,), ['scores']
+    light = torch.tensor([[0., 0, 1]])
+    with torch.no_grad(): return _SurfaceGraph(net), (photo, light), (size, None), [*net(photo, light)]
+
 # %% ../nbs/45_onnx.ipynb #ca6ff397
 def _graph(r, # a relightable
-           ) -> tuple: # module, example inputs, the open sizes of each
+           ) -> tuple: # module, example inputs, the open sizes of each, names of the outputs
     "What is to be exported"
+    if isinstance(r, (SurfaceNet, LightFinder)): return _photo_graph(r.eval())
     lights = torch.ones(6, 3)/3**.5
     if isinstance(r, PixelNet):
-        return _PixelGraph(r), (torch.zeros(len(r.tensors['planes']), 5, 7, dtype=torch.uint8), lights), ({1: 'height', 2: 'width'}, {0: 'lights'})
+        return _PixelGraph(r), (torch.zeros(len(r.tensors['planes']), 5, 7, dtype=torch.uint8), lights), ({1: 'height', 2: 'width'}, {0: 'lights'}), ['pictures']
+    if isinstance(r, OnePhoto): raise InputError("OnePhoto: holds a surface, no network: export SurfaceNet.from_pretrained() and LightFinder.from_pretrained()")
     if not isinstance(r, Network): raise InputError(f"{type(r).__name__}: is no network: give a relightable of method 'trained', 'unet' or 'pixelnet'")
     c,o = (r.config['net'][k] for k in ('in_channels', 'out_channels'))
     args,sizes = (torch.ones(2, c, 33, 47), lights), ({0: 'scenes', 2: 'height', 3: 'width'}, {0: 'lights'})
     if r.config['net']['base']:
         args,sizes = args+(torch.ones(6, o, 33, 47), torch.ones(6)), sizes+({0: 'lights', 2: 'height', 3: 'width'}, {0: 'lights'})
-    return _NetworkGraph(r.model), args, sizes
+    return _NetworkGraph(r.model), args, sizes, ['pictures']
 
 # %% ../nbs/45_onnx.ipynb #8eccdc38
 @contextlib.contextmanager
@@ -60,13 +80,13 @@ def _quiet():
             yield
     finally: logging.disable(level)
 
-def export_onnx(r, # a `Network`, `PlainNetwork` or `PixelNet`
+def export_onnx(r, # a `Network`, `PlainNetwork` or `PixelNet`; or a network, `SurfaceNet` or `LightFinder`
                 path, # the `.onnx` file to write
                 ): # its path
-    "Write the network of a relightable as an ONNX graph, its sizes open"
+    "Write a network, or that of a relightable, as an ONNX graph, its sizes open"
     try: import onnxscript
     except ImportError as e: raise InputError(f"{path}: ONNX needs more packages ({e}): pip install 'illuminet[onnx]'") from e
-    graph,args,sizes = _graph(r)
-    with _quiet(): program = torch.onnx.export(graph.eval(), args, dynamo=True, dynamic_shapes=sizes, output_names=['pictures'])
+    graph,args,sizes,outputs = _graph(r)
+    with _quiet(): program = torch.onnx.export(graph.eval(), args, dynamo=True, dynamic_shapes=sizes, output_names=outputs)
     with atomic_path(path) as tmp: program.save(tmp)
     return path

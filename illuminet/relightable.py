@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FORMAT', 'MIGRATIONS', 'map_tensors', 'Relightable', 'mix', 'coded_photos', 'loo_weights', 'some_pixels',
            'LinearRelightable', 'ptm_basis', 'hsh_basis', 'HSH', 'PTM', 'one_blas_thread', 'in_threads', 'quantise',
-           'dequantise', 'fit', 'evaluate']
+           'dequantise', 'best_method', 'fit', 'evaluate']
 
 # %% ../nbs/11_relightable.ipynb #2378d878
 import functools, inspect, json, os, time, warnings
@@ -20,7 +20,7 @@ from .capture import *
 from .metrics import *
 
 # %% ../nbs/11_relightable.ipynb #e2ff051f
-FORMAT = 1        # of the saved folder
+FORMAT = 2        # of the saved folder
 MIGRATIONS = {}   # an older format -> function (config, tensors) that gives both in the next one
 
 def _read_json(path, # a JSON file
@@ -61,6 +61,22 @@ def _migrated(config, tensors, path): # -> config, tensors of the present format
         raise InputError(f"{path}/config.json: format {v!r}, this version reads {min([FORMAT, *MIGRATIONS])} to {FORMAT}: {what}")
     for o in range(v, FORMAT): config,tensors = MIGRATIONS[o](config, tensors)
     return config, tensors
+
+# %% ../nbs/11_relightable.ipynb #88ccde0b
+def _without_several(config, # of format 1
+                     tensors, # name -> array
+                     ) -> tuple: # config, tensors of format 2
+    "Models of the removed network for several photos become what they corrected"
+    method = config.get('method')
+    if method in ('trained', 'unet'):
+        config['net'] = {k: v for k,v in config['net'].items() if k not in ('hints', 'photos', 'intrinsic')}
+    if method == 'single' or method == 'illuminet' and 'base' not in config:
+        raise InputError(f"a model of method {method!r} of an earlier version, which read photos by another network: fit the photos again")
+    if method != 'illuminet': return config, tensors
+    own = {k[5:]: v for k,v in tensors.items() if k.startswith('base.')}
+    return dict(method=config['base'], **config['base_config']), own | {k: tensors[k] for k in ('photos', 'lights')}
+
+MIGRATIONS[1] = _without_several
 
 # %% ../nbs/11_relightable.ipynb #d3cf9464
 _ROWS = dict(photos=1, other=1, distance=1, coefficients=1, luminance=1, planes=1, colour=0, image=0, trust=0, index=-2)   # the axis of a tensor that runs from top to bottom
@@ -346,17 +362,31 @@ def dequantise(planes, # (..., p) uint8
     return planes*((high-low)/255).astype(np.float32)[..., None] + low[..., None]
 
 # %% ../nbs/11_relightable.ipynb #539b8152
-def fit(cap, # `Capture`, or a path to one
-        method:str='illuminet', # a key of `Relightable.methods`; 'illuminet', 'trained' and 'unet' come with `illuminet.learner`
-        **kwargs, # for the method
-        ) -> Relightable:
-    "Fit a relightable to a capture"
-    if method not in Relightable.methods: raise InputError(f"method={method!r}: choose one of {', '.join(Relightable.methods)}")
-    make = Relightable.methods[method].fit
+def best_method(n:int, # photos
+                ) -> str: # a key of `Relightable.methods`
+    "The package's best answer for a number of photos, as measured on captures that no tuning has seen"
+    return 'photo' if n == 1 else 'two' if n == 2 else 'kriging' if n < 12 else 'morph'
+
+def _checked_settings(make, method, settings):
+    "An error for a setting that a method does not have"
     known = inspect.signature(make).parameters
-    if all(p.kind != p.VAR_KEYWORD for p in known.values()) and (unknown := [k for k in kwargs if k not in known]):
+    if any(p.kind == p.VAR_KEYWORD for p in known.values()): return
+    if unknown := [k for k in settings if k not in known]:
         raise InputError(f"{unknown[0]}: {method} has no such setting: choose among {', '.join([*known][1:]) or 'none'}")
-    return make(Capture.load(cap) if isinstance(cap, (str, Path)) else cap, **kwargs)
+
+# %% ../nbs/11_relightable.ipynb #e90c1220
+def fit(cap, # `Capture`, or a path to one
+        method:str='illuminet', # a key of `Relightable.methods`, or 'illuminet': the best for the number of photos
+        **kwargs, # for the method
+        ) -> Relightable: # its `method` says which was taken
+    "Fit a relightable to a capture"
+    if isinstance(cap, (str, Path)): cap = Capture.load(cap)
+    if method == 'illuminet': method = best_method(len(cap))
+    if method not in Relightable.methods: raise InputError(f"method={method!r}: choose one of illuminet, {', '.join(Relightable.methods)}")
+    if cap.lights is None and method != 'photo': raise InputError(f"{len(cap)} photos without lights: {method} needs a direction for each")
+    make = Relightable.methods[method].fit
+    _checked_settings(make, method, kwargs)
+    return make(cap, **kwargs)
 
 # %% ../nbs/11_relightable.ipynb #529dd36d
 def evaluate(cap, # `Capture`, a path to one (its `test/` folder is what is held out), or a pair (seen, held)

@@ -10,7 +10,7 @@ import base64, html, io, json, re, time
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
-import numpy as np
+import numpy as np, torch, torch.nn.functional as F
 from fastcore.basics import patch
 from PIL import Image
 from . import photometry
@@ -22,6 +22,9 @@ from .bake import *
 from .pixelnet import *
 from .web import *
 from .web import _bilinear, _PTM_ORDER
+from .surface import *
+from .one_photo import *
+from .one_photo import _READ, _enlarged, _unpack
 
 # %% ../nbs/37_viewer.ipynb #0d7a6a6f
 def static_text(*names:str, # of files in `illuminet/static`
@@ -48,6 +51,23 @@ def plane_weights(info:dict, # of `WebPlanes`
     w[:, 0] -= (w[:, 1:]*bias).sum(1)
     return w
 
+# %% ../nbs/37_viewer.ipynb #b48468e3
+_SURFACE = dict(colour=3, slope=2, sharpness=1, shadow=9, ambient=1, gloss=1, sheen=1)   # 18 planes: colour coded, sharpness as its logarithm
+
+@torch.inference_mode()
+def _light_bytes(info:dict, # of `WebPlanes`, type 'surface'
+                planes, # (18, h, w) uint8
+                lights, # (m, 3) unit vectors
+                ) -> np.ndarray: # (m, h, w, 3) float32, display-coded
+    "The pictures of a surface under each light"
+    low,span = (torch.tensor(info['materials'][0][k])[:, None, None] for k in ('low', 'span'))
+    values = torch.from_numpy(planes)[None]/255*span+low
+    p = dict(zip(_SURFACE, values.split([*_SURFACE.values()], 1)))
+    p['normals'] = torch.cat([p['slope'], (1-p['slope'].square().sum(1, keepdim=True)).clamp(min=0).sqrt()], 1)
+    p['sharpness'] = p['sharpness'].exp()
+    return light_surface(p, srgb_to_linear(p['colour']), torch.from_numpy(lights)[None])[0].permute(0, 2, 3, 1).numpy()
+
+# %% ../nbs/37_viewer.ipynb #9fa9a777
 class WebPlanes(NamedTuple):
     "What a browser is given, and the picture it makes of it"
     info: dict # type, nplanes, materials, width, height …: JSON values
@@ -57,9 +77,9 @@ class WebPlanes(NamedTuple):
                 lights, # (3,) or (m, 3) directions
                 ) -> np.ndarray: # (h, w, 3) or (m, h, w, 3), float32 in 0..1, display-coded
         "The picture under each light, as the browser shows it"
-        w = plane_weights(self.info, lights)
         planes = np.moveaxis(self.pictures, -1, 1).reshape(-1, *self.pictures.shape[1:3])
-        res = np.stack([np.tensordot(planes/np.float32(255), o[1:].astype(np.float32), (0, 0)) + o[0].astype(np.float32) for o in w]).clip(0, 1)
+        if self.info['type'] == 'surface': res = _light_bytes(self.info, planes, as_lights(lights)).clip(0, 1)
+        else: res = np.stack([np.tensordot(planes/np.float32(255), o[1:].astype(np.float32), (0, 0)) + o[0].astype(np.float32) for o in plane_weights(self.info, lights)]).clip(0, 1)
         return res[0] if np.ndim(lights) == 1 else res
 
 # %% ../nbs/37_viewer.ipynb #6cd34e59
@@ -79,23 +99,40 @@ def _smaller(r, # a relightable
     if by < 2 or min(r.shape[:2]) < by or not r.pixelwise or isinstance(r, PixelNet): return r
     return type(r)({k: _block_mean(v, _ROWS[k]%v.ndim, by) if k in _ROWS else v for k,v in r.tensors.items()}, **r.config)
 
+def _within(shape, # (h, w, …)
+            side:int) -> list: # h, w
+    "The size whose longest side is at most `side`"
+    return [max(1, round(o*min(1, side/max(shape[:2])))) for o in shape[:2]]
+
 def _resized(a, # (h, w, 3) uint8
              side:int) -> np.ndarray:
     "Averaged so that the longest side is at most `side`"
-    s = side/max(a.shape[:2])
-    if s >= 1: return a
-    return np.asarray(Image.fromarray(a).resize([max(1, round(o*s)) for o in a.shape[1::-1]], Image.Resampling.HAMMING))
+    return a if max(a.shape[:2]) <= side else np.asarray(Image.fromarray(a).resize(_within(a.shape, side)[::-1], Image.Resampling.HAMMING))
 
 def _has_planes(r): # of its own, few enough to send
-    return isinstance(r, (PTM, HSH, Baked)) and 'index' not in r.tensors and len(r.tensors.get('coefficients', ())) <= 9
+    return isinstance(r, OnePhoto) or isinstance(r, (PTM, HSH, Baked)) and 'index' not in r.tensors and len(r.tensors.get('coefficients', ())) <= 9
 
+# %% ../nbs/37_viewer.ipynb #b2101dfa
+@torch.inference_mode()
+def _photo_planes(r:OnePhoto, side:int) -> WebPlanes:
+    "Colour and surface of one photo, as bytes"
+    h,w = _within(r.shape, side)
+    colour = torch.from_numpy(np.asarray(r.tensors['colour'], np.float32)).permute(2, 0, 1)[None]
+    p = {k: _enlarged(v, (h, w)) for k,v in _unpack(r.tensors['surface']).items()}
+    p |= dict(colour=linear_to_srgb(F.interpolate(colour, (h, w), mode='bilinear', antialias=True)), slope=F.normalize(p['normals'], dim=1)[:, :2], sharpness=p['sharpness'].log())
+    bytes_,low,high = quantise(torch.cat([p[k] for k in _SURFACE], 1).reshape(18, -1).numpy())
+    info = dict(type='surface', nplanes=18, materials=[dict(low=low.tolist(), span=(high-low).tolist())], height=h, width=w)
+    return WebPlanes(info, np.ascontiguousarray(bytes_.reshape(6, 3, h, w).transpose(0, 2, 3, 1)))
+
+# %% ../nbs/37_viewer.ipynb #61b7697e
 def web_planes(r:Relightable,
                planes:int=18, # of 8 bits, for what has to be baked: a multiple of 3
                side:int=1600, # longest side of the pictures, at most
                ) -> WebPlanes:
-    "A relightable as a browser can show it: its own planes (PTM, HSH, baked), or baked"
+    "A relightable as a browser can show it: its own planes (PTM, HSH, baked, one photo), or baked"
     if planes < 3 or planes % 3: raise InputError(f"planes={planes}: three go into each picture: give a multiple of 3")
     if side < 1: raise InputError(f"side={side}: give at least one pixel")
+    if isinstance(r, OnePhoto): return _photo_planes(r, side)
     r = _smaller(one_table(r, planes) if 'index' in r.tensors else r, side)
     info,pictures = (r if _has_planes(r) else bake(r, planes, clusters=1))._web(planes)
     pictures = np.stack([_resized(a, side) for a in pictures])
@@ -118,7 +155,8 @@ def web_normals(r:Relightable,
                 side:int=1600, # longest side for which they are made
                 ) -> np.ndarray: # (h, w, 3) uint8: (n+1)/2
     "The normals that go with planes"
-    if isinstance(normals, bool):
+    if isinstance(normals, bool) and isinstance(r, OnePhoto): normals = r.normals
+    elif isinstance(normals, bool):
         small = _smaller(r, side)
         try: normals = photometry.normals(small._kept())
         except InputError:                                             # no photos, too few, or all in one plane
@@ -126,6 +164,18 @@ def web_normals(r:Relightable,
             normals = photometry.normals(Capture(np.stack([to_uint8(shown.relight(l)) for l in lights]), lights))
     elif isinstance(normals, Capture): normals = photometry.normals(normals)
     return _as_bytes(np.asarray(normals), shown.pictures.shape[1:3])
+
+# %% ../nbs/37_viewer.ipynb #ad855443
+def _readings(r:OnePhoto,
+             side:int=1600, # longest side of the photo for the others
+             most:int=3, # likely lights, at most
+             least:float=.1, # probability below which a light is left out
+             ) -> list: # of (light (3,), probability, `OnePhoto`); the first is `r` itself
+    "The photo as read under each of its likely lights"
+    lights,p = r.candidates
+    small = Capture(r.tensors['photos'], None).resize(side).images
+    other = [(l, q, OnePhoto.fit(Capture(small, [l]))) for l,q in zip(lights[1:most], p[1:most]) if q >= least]
+    return [(lights[0], p[0], r), *other]
 
 # %% ../nbs/37_viewer.ipynb #3807ec90
 def lossless(a, # (h, w, 3) uint8
@@ -136,21 +186,29 @@ def lossless(a, # (h, w, 3) uint8
     Image.fromarray(a).save(f, **kind)
     return f.getvalue()
 
+# %% ../nbs/37_viewer.ipynb #d58ac70d
 _START = (-.5, .6, .62)        # from the upper left, where reliefs are read best
+
+def _page_data(shown:WebPlanes, normals) -> dict: # JSON values
+    "Planes and normals; a surface is as coarse as it was read"
+    files = [*shown.pictures, *([] if normals is None else [normals])]
+    if shown.info['type'] == 'surface': files[1:] = [_resized(a, _READ) for a in files[1:]]
+    return dict(shown.info, normals=normals is not None, pictures=[base64.b64encode(lossless(a)).decode() for a in files])
 
 def viewer_page(shown:WebPlanes,
                 title:str='Relightable', # shown in the page
                 normals=None, # (h, w, 3) uint8, from `web_normals`
                 small:bool=False, # for a frame within another page?
+                choices=(), # for one photo: for each likely light (light, probability, `WebPlanes`, normals), `shown` first
                 ) -> str:
     "The page's HTML"
-    files = [*shown.pictures, *([] if normals is None else [normals])]
-    data = dict(shown.info, light=as_lights(_START)[0].tolist(), normals=normals is not None, small=small,
-                pictures=[base64.b64encode(lossless(a)).decode() for a in files])
+    places = [dict(_page_data(*planes) if i else {}, light=l.tolist(), probability=float(p)) for i,(l,p,*planes) in enumerate(choices)]
+    data = dict(_page_data(shown, normals), light=as_lights(_START)[0].tolist(), small=small, choices=places)
     fill = dict(title=html.escape(title), style=static_text('viewer.css', 'disc.css'), script=static_text('shade.js', 'disc.js', 'viewer.js'),
                 data=json.dumps(data).replace('<', '\\u003c'))
     return re.sub(r'\{\{(\w+)\}\}', lambda m: fill[m[1]], static_text('viewer.html'))
 
+# %% ../nbs/37_viewer.ipynb #5e633175
 @patch
 def to_html(self:Relightable,
             path='viewer.html', # the file to write
@@ -163,9 +221,12 @@ def to_html(self:Relightable,
     path = Path(path)
     if path.is_dir(): raise InputError(f"{path}: is a folder: give a file name, such as viewer.html")
     if path.suffix.lower() not in ('.html', '.htm'): raise InputError(f"{path}: the suffix is .html")
-    shown = web_planes(self, planes, side)
-    surface = None if normals is None or normals is False else web_normals(self, shown, normals, side)
-    with atomic_path(path) as tmp: tmp.write_text(viewer_page(shown, title or path.stem, surface), encoding='utf-8')
+    def parts(r):
+        shown = web_planes(r, planes, side)
+        return shown, None if normals is None or normals is False else web_normals(r, shown, normals, side)
+    shown,surface = parts(self)
+    choices = [(l, p, *parts(r)) for l,p,r in _readings(self, side)] if isinstance(self, OnePhoto) else ()
+    with atomic_path(path) as tmp: tmp.write_text(viewer_page(shown, title or path.stem, surface, choices=choices), encoding='utf-8')
     return path
 
 # %% ../nbs/37_viewer.ipynb #9da3487c
@@ -182,6 +243,8 @@ def _repr_html_(self:Relightable):
     if not _soon(self): return None
     r = self if len(self.tensors.get('coefficients', ())) <= 6 else bake(_smaller(self, 192), 9, clusters=1)
     shown = web_planes(r, 9, 192)
-    page = viewer_page(shown, type(self).__name__, web_normals(self, shown, side=192), small=True)
+    normals = web_normals(self, shown, side=192)
+    choices = [(self.light, 1, shown, normals)] if isinstance(self, OnePhoto) else ()
+    page = viewer_page(shown, type(self).__name__, normals, small=True, choices=choices)
     return (f'<iframe srcdoc="{html.escape(page)}" title="Relightable picture" sandbox="allow-scripts" allow="fullscreen" '
             'style="width:100%;max-width:44rem;height:23rem;border:1px solid #8884;border-radius:6px" loading="lazy"></iframe>')

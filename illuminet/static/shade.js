@@ -1,5 +1,5 @@
-// The picture under one or several lights, as a weighted sum of planes: with WebGL2, or on a 2D canvas.
-// `weights` is the same sum as `plane_weights` in viewer.py. This file exports nothing: it is joined with disc.js and
+// The picture under one or several lights, as a weighted sum of planes or (one photo) from its surface: with WebGL2, or on a 2D canvas.
+// `weights` is the same sum as `plane_weights` in viewer.py, a surface is lit as by `light_surface` in surface.py. This file exports nothing: it is joined with disc.js and
 // viewer.js or widget.js into one module.
 
 // The table of a bilinear `info` comes packed as base64.
@@ -10,6 +10,7 @@ function prepared(info) {
 // light: unit [x, y, z], x to the right, y to the top, z to the camera.
 // Gives base (3) and then three numbers a plane: what its byte, over 255, adds to red, green and blue.
 function weights(info, light) {
+  if (info.type === 'surface') return surfaceTable(info, light);
   const n = info.nplanes, {scale, bias, range} = info.materials[0], out = new Float64Array(3 + 3 * n);
   if (info.type === 'bilinear') {
     const side = info.resolution, cells = side * side, basis = info.basis;
@@ -32,6 +33,38 @@ function weights(info, light) {
     }
   }
   return out;
+}
+
+// A surface has 18 planes: colour 3 (coded), slope of the normal 2, log of the sharpness, shadow 9, ambient, gloss, sheen.
+// A byte stands for low + byte/255*span. In the table, layer j (planes 3j to 3j+2) has a row of lows, one of spans and, where it holds
+// shadow, one of the polynomial of the light.
+const SHADOW = 6, quadratic = ([x, y, z]) => [1, x, y, z, x * y, x * z, y * z, x * x - y * y, 3 * z * z - 1];
+
+function surfaceTable({nplanes, materials: [{low, span}]}, light) {
+  const out = new Float64Array(3 + 3 * nplanes), q = quadratic(light);
+  for (let p = 0; p < nplanes; p++) {
+    const at = 3 + 9 * Math.floor(p / 3) + p % 3;
+    out[at] = low[p];
+    out[at + 3] = span[p];
+    out[at + 6] = q[p - SHADOW] || 0;
+  }
+  return out;
+}
+
+// For the 2D canvas: a function that puts the colour of the pixel at byte k into `out`; what depends on one byte alone is tabulated.
+function surfaceShader({low, span}, planes, light) {
+  const q = quadratic(light), [lx, ly, lz] = light, [hx, hy, hz] = HALF(light), {exp, log1p, max, sqrt} = Math;
+  const means = (p, v) => p < 3 ? toLinear(v) : p === 5 ? exp(v) : p < SHADOW || p > 14 ? v : v * q[p - SHADOW];
+  const tables = low.map((o, p) => Float64Array.from({length: 256}, (_, b) => means(p, o + b / 255 * span[p])));
+  return (k, out) => {
+    const at = p => tables[p][planes[Math.floor(p / 3)][k + p % 3]];
+    const x = at(3), y = at(4), z = sqrt(max(0, 1 - x * x - y * y)), nl = x * lx + y * ly + z * lz, nh = x * hx + y * hy + z * hz;
+    let v = 0;
+    for (let p = SHADOW; p < 15; p++) v += at(p);
+    v = 2 / (1 + exp(-v));
+    const lobe = v * exp(at(5) * (nh - 1)) / (1 + exp(-20 * nl)), lit = v * log1p(exp(20 * nl)) / 20 + at(15) + at(17) * lobe;
+    for (let c = 0; c < 3; c++) out[c] = toCoded(at(c) * lit + at(16) * lobe);
+  };
 }
 
 function polynomial([x, y]) { return [1, x, y, x * x, x * y, y * y]; }
@@ -71,22 +104,32 @@ void main() { gl_Position = vec4(gl_VertexID == 1 ? 3. : -1., gl_VertexID == 2 ?
 const RELIGHT = `#version 300 es
 precision highp float; precision highp int; precision highp sampler2D; precision highp sampler2DArray;
 uniform sampler2DArray planes; uniform sampler2D table, normals;
-uniform int layers, lamps; uniform bool plain; uniform float relief, gloss;
+uniform int layers, lamps; uniform bool plain, surface; uniform float relief, gloss;
 out vec4 colour;
 vec3 lin(vec3 v) { return mix(v/12.92, pow((v+.055)/1.055, vec3(2.4)), vec3(greaterThan(v, vec3(.04045)))); }
 vec3 coded(vec3 v) { return mix(12.92*v, 1.055*pow(v, vec3(1./2.4))-.055, vec3(greaterThan(v, vec3(.0031308)))); }
 vec3 cell(int j, int i) { return texelFetch(table, ivec2(j, i), 0).rgb; }
+vec3 plane(ivec2 at, int j) { return texelFetch(planes, ivec3(at, j), 0).rgb; }
+vec3 value(ivec2 at, int j, int i) { return cell(3*j+1, i) + plane(at, j)*cell(3*j+2, i); }
+vec3 shaded(ivec2 at, int i, vec3 l, vec3 h) {
+  vec3 s = value(at, 1, i), more = value(at, 5, i), n = vec3(s.xy, sqrt(max(0., 1.-dot(s.xy, s.xy))));
+  float v = 0., nl = dot(n, l);
+  for (int j = 2; j < 5; j++) v += dot(value(at, j, i), cell(3*j+3, i));
+  v = 2./(1.+exp(-v));
+  float lobe = v*exp(exp(s.z)*(dot(n, h)-1.))/(1.+exp(-20.*nl)), lit = v*log(1.+exp(20.*nl))/20. + more.x + more.z*lobe;
+  return coded(lin(value(at, 0, i))*lit + more.y*lobe);
+}
 void main() {
   ivec2 at = ivec2(gl_FragCoord.xy);
   vec3 sum = vec3(0), n = texelFetch(normals, at, 0).rgb*2.-1.;
   float shaped = length(n) > .5 ? 1. : 0.;
   for (int i = 0; i < lamps; i++) {
-    vec3 c = cell(0, i);
-    for (int j = 0; j < layers; j++) {
-      vec3 p = texelFetch(planes, ivec3(at, j), 0).rgb;
+    vec3 c = cell(0, i), l = cell(3*layers+1, i), h = normalize(l+vec3(0, 0, 1));
+    if (surface) c = shaded(at, i, l, h);
+    else for (int j = 0; j < layers; j++) {
+      vec3 p = plane(at, j);
       c += p.r*cell(3*j+1, i) + p.g*cell(3*j+2, i) + p.b*cell(3*j+3, i);
     }
-    vec3 l = cell(3*layers+1, i), h = normalize(l+vec3(0, 0, 1));
     c = clamp(c, 0., 1.)*max(0., 1.+shaped*relief*(dot(n, l)-l.z))*(1.-.5*shaped*gloss);
     c = clamp(c + shaped*gloss*.7*pow(max(dot(n, h), 0.), 20.), 0., 1.);
     sum += plain ? c : lin(c)*cell(3*layers+2, i);
@@ -117,12 +160,12 @@ void main() {
   colour = any(lessThan(at, vec2(0))) || any(greaterThan(at, vec2(1))) ? vec4(0) : vec4(texture(source, at).rgb, 1);
 }`;
 
-// Both kinds of picture have relight(lamps, look), show(origin, size) and read(): the bytes (RGBA) of what is shown.
+// Both kinds of picture have fill(info, planes, normals), relight(lamps, look), show(origin, size) and read(): the bytes (RGBA) of what is shown.
 class GLPicture {
   constructor(canvas, info, planes, normals) {
     const gl = this.gl = canvas.getContext('webgl2', {antialias: false, failIfMajorPerformanceCaveat: true});    // without a graphics card the 2D canvas is quicker
     if (!gl) throw new Error('no WebGL2');
-    Object.assign(this, {canvas, info, layers: planes.length, w: info.width, h: info.height, hasNormals: !!normals});
+    Object.assign(this, {canvas, layers: planes.length, w: info.width, h: info.height, hasNormals: !!normals});
     if (Math.max(this.w, this.h) > gl.getParameter(gl.MAX_TEXTURE_SIZE)) throw new Error('larger than a texture');
     [this.relit, this.sharp, this.shown] = [RELIGHT, SHARPEN, SHOW].map(text => this.program(text));
     gl.bindVertexArray(gl.createVertexArray());
@@ -132,11 +175,8 @@ class GLPicture {
     gl.bindTexture(gl.TEXTURE_2D_ARRAY, this.planes);
     gl.texStorage3D(gl.TEXTURE_2D_ARRAY, 1, gl.RGB8, this.w, this.h, planes.length);
     for (const f of ['MIN', 'MAG']) gl.texParameteri(gl.TEXTURE_2D_ARRAY, gl[`TEXTURE_${f}_FILTER`], gl.NEAREST);
-    planes.forEach((o, j) => gl.texSubImage3D(gl.TEXTURE_2D_ARRAY, 0, 0, 0, j, this.w, this.h, 1, gl.RGB, gl.UNSIGNED_BYTE, o));
     this.normals = this.texture(normals ? [this.w, this.h] : [1, 1]);
-    if (normals) gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, gl.RGBA, gl.UNSIGNED_BYTE, normals);
-    else gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array([128, 128, 128, 255]));
-    gl.generateMipmap(gl.TEXTURE_2D);
+    this.fill(info, planes, normals);
     this.targets = [0, 1].map(() => this.texture([this.w, this.h]));
     this.frames = this.targets.map(o => {
       const f = gl.createFramebuffer();
@@ -146,6 +186,17 @@ class GLPicture {
     });
     this.table = gl.createTexture();
     if (gl.getError()) throw new Error('WebGL2 refuses the planes');
+  }
+
+  fill(info, planes, normals) {
+    const gl = this.gl;
+    this.info = info;
+    this.bind(0, this.planes, gl.TEXTURE_2D_ARRAY);
+    planes.forEach((o, j) => gl.texSubImage3D(gl.TEXTURE_2D_ARRAY, 0, 0, 0, j, this.w, this.h, 1, gl.RGB, gl.UNSIGNED_BYTE, o));
+    this.bind(0, this.normals);
+    if (normals) gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, gl.RGBA, gl.UNSIGNED_BYTE, normals);
+    else gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array([128, 128, 128, 255]));
+    gl.generateMipmap(gl.TEXTURE_2D);
   }
 
   program(text) {
@@ -203,7 +254,7 @@ class GLPicture {
     const shaped = this.hasNormals;
     this.run(this.relit, this.frames[0], this.w, this.h, {table: ['1i', 0], planes: ['1i', 1], normals: ['1i', 2],
       layers: ['1i', this.layers], lamps: ['1i', lamps.length], plain: ['1i', isPlain(lamps)],
-      relief: ['1f', shaped ? look.relief : 0], gloss: ['1f', shaped ? look.gloss : 0]});
+      surface: ['1i', this.info.type === 'surface'], relief: ['1f', shaped ? look.relief : 0], gloss: ['1f', shaped ? look.gloss : 0]});
     this.latest = 0;
     if (look.detail) {
       this.bind(0, this.targets[0]);
@@ -231,12 +282,17 @@ class GLPicture {
 
 class CanvasPicture {
   constructor(canvas, info, planes, normals) {
-    Object.assign(this, {canvas, info, w: info.width, h: info.height, hasNormals: !!normals});
+    Object.assign(this, {canvas, w: info.width, h: info.height, hasNormals: !!normals});
+    this.fill(info, planes, normals);
+    this.sheet = new ImageData(this.w, this.h);
+    this.off = this.blank();
+  }
+
+  fill(info, planes, normals) {
+    this.info = info;
     this.planes = planes.map(o => this.bytes(o));
     this.normalBitmap = normals;
     this.normals = normals && this.bytes(normals);
-    this.sheet = new ImageData(this.w, this.h);
-    this.off = this.blank();
   }
 
   blank() { return Object.assign(document.createElement('canvas'), {width: this.w, height: this.h}); }
@@ -252,11 +308,13 @@ class CanvasPicture {
     const sum = plain ? null : new Float32Array(3 * n);
     const relief = this.normals ? look.relief : 0, gloss = this.normals ? look.gloss : 0;
     for (const lamp of lamps) {
+      const surface = this.info.type === 'surface' && surfaceShader(this.info.materials[0], this.planes, lamp.light), own = [0, 0, 0];
       const w = weights(this.info, lamp.light), power = strength(lamp), [lx, ly, lz] = lamp.light, h = HALF(lamp.light);
       for (let i = 0; i < n; i++) {
         const k = 4 * i;
         let r = w[0], g = w[1], b = w[2], m = 3;
-        for (const p of this.planes) for (let c = 0; c < 3; c++, m += 3) {
+        if (surface) { surface(k, own); [r, g, b] = own; }
+        else for (const p of this.planes) for (let c = 0; c < 3; c++, m += 3) {
           const v = p[k + c] / 255;
           r += v * w[m]; g += v * w[m + 1]; b += v * w[m + 2];
         }
@@ -308,14 +366,20 @@ class CanvasPicture {
   read() { return this.sheet.data; }
 }
 
-// files: bytes of lossless pictures, three planes each, in order; the last are normals if info.normals says so.
+// files: bytes of lossless pictures, three planes each, in order; the last are normals if info.normals says so. Smaller ones are enlarged.
+async function unpacked(info, files) {                      // -> what a picture is filled with
+  const plain = {colorSpaceConversion: 'none', premultiplyAlpha: 'none'}, {width, height} = info;
+  const whole = b => b.width === width && b.height === height ? b : createImageBitmap(b, {...plain, resizeWidth: width, resizeHeight: height, resizeQuality: 'medium'});
+  const bitmaps = await Promise.all(files.map(async o => whole(await createImageBitmap(new Blob([o]), plain))));
+  const normals = info.normals ? bitmaps.pop() : null;
+  return [prepared(info), bitmaps, normals];
+}
+
 // onswap(picture) is called when the graphics card is lost and the 2D canvas takes over.
 async function makePicture(host, info, files, onswap) {
-  info = prepared(info);
-  const bitmaps = await Promise.all(files.map(o => createImageBitmap(new Blob([o]), {colorSpaceConversion: 'none', premultiplyAlpha: 'none'})));
-  const normals = info.normals ? bitmaps.pop() : null;
+  const parts = await unpacked(info, files);
   const make = Kind => {
-    const canvas = document.createElement('canvas'), picture = new Kind(canvas, info, bitmaps, normals);
+    const canvas = document.createElement('canvas'), picture = new Kind(canvas, ...parts);
     host.replaceChildren(canvas);
     return picture;
   };

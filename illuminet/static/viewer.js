@@ -7,6 +7,11 @@ const decoded = text => Uint8Array.from(atob(text), c => c.charCodeAt(0));
 let picture, due = false, stale = true, lamps = [{light: START}];
 const look = {...NO_LOOK}, view = {zoom: 1, x: data.width / 2, y: data.height / 2};
 
+function failed(e) {
+  tell(`This browser cannot show the picture: ${e.message}`);
+  console.error(e);
+}
+
 function tell(text) { $('note').textContent = text; $('note').hidden = !text; }
 
 // Zoom 1 shows the whole picture; (x, y) is the point of the picture in the middle of the stage.
@@ -52,6 +57,26 @@ function zoom(factor, at = [stage.clientWidth / 2, stage.clientHeight / 2]) {
 }
 
 const disc = lightDisc($('disc'), lamps, next => { lamps = next; redraw(true); });
+
+// One photo: its planes, once for each likely place of its light. The first are those of the page.
+const choices = (data.choices || []).map(o => ({...data, ...o}));
+let chosen = 0;
+
+async function choose(i) {
+  chosen = i;
+  const parts = await unpacked(choices[i], choices[i].pictures.map(decoded));
+  if (i !== chosen || !picture) return;                     // another was chosen meanwhile
+  picture.fill(...parts);
+  redraw(true);
+}
+
+function take(next) {                                       // the picture, also when it is made again
+  picture = next;
+  if (chosen) choose(chosen).catch(failed);
+  redraw(true);
+}
+
+if (choices.length) photoHandle($('disc'), choices, (light, i) => choose(i).catch(failed));
 
 // On the picture: one pointer moves the light, or the picture when zoomed in; two zoom.
 const down = new Map();
@@ -114,6 +139,7 @@ function fullScreen() {
 
 $('normals').hidden = !data.normals;
 for (const o of document.querySelectorAll('.shaped')) o.hidden = !data.normals;
+for (const o of document.querySelectorAll('.several')) o.hidden = choices.length < 2;
 $('full').hidden = !document.fullscreenEnabled;
 document.documentElement.classList.toggle('small', !!data.small);
 const press = {normals: toggleNormals, enhance: toggleSliders, closer: () => zoom(1.5), fit: whole, full: fullScreen, help: () => $('keys').showModal()};
@@ -130,10 +156,6 @@ document.addEventListener('keydown', e => {
 new ResizeObserver(() => redraw()).observe(stage);
 
 try {
-  picture = await makePicture(stage, data, data.pictures.map(decoded), next => { picture = next; redraw(true); });
-  redraw(true);
+  take(await makePicture(stage, data, data.pictures.map(decoded), take));
   globalThis.relightable = {get picture() { return picture; }, disc, view, look, draw};        // for scripts, and tests
-} catch (e) {
-  tell(`This browser cannot show the picture: ${e.message}`);
-  console.error(e);
-}
+} catch (e) { failed(e); }

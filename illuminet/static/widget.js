@@ -17,19 +17,18 @@ function render({model, el}) {
   const kernel = !!model.get('kernel'), most = 8;
   let lamps = model.get('lights'), active = model.get('active'), picture, url, due = false;
 
-  // To the kernel goes one request at a time: while a picture is under way, only the newest light waits.
-  let waiting = 0, wanted = false;
-  function send() {
-    if (kernel && waiting) { wanted = true; return; }
-    wanted = false;
-    model.set({lights: lamps, active});
+  // To the kernel goes one request at a time: while an answer is under way, only the newest light waits.
+  let waiting = 0, wanted = null;
+  function send(values, answered = kernel) {
+    if (waiting) { wanted = {...wanted, ...values}; return; }
+    model.set(values);
     model.save_changes();
-    if (kernel) waiting = setTimeout(arrived, 30000);
+    if (answered) waiting = setTimeout(arrived, 30000);
   }
   function arrived() {
     clearTimeout(waiting);
     waiting = 0;
-    if (wanted) send();
+    if (wanted) { const values = wanted; wanted = null; send(values, kernel || 'photo_light' in values); }
   }
 
   function draw() {
@@ -50,8 +49,9 @@ function render({model, el}) {
     $('.il-more').disabled = lamps.length >= most;
     $('.il-less').disabled = lamps.length < 2;
   }
-  function changed(next, which = active) { lamps = next; active = which; controls(); send(); redraw(); }
-  const disc = lightDisc($('.il-place'), lamps, changed, active);
+  function changed(next, which = active) { lamps = next; active = which; controls(); send({lights: lamps, active}); redraw(); }
+  const disc = lightDisc($('.il-place'), lamps, changed, active), own = model.get('photo_light') || [];
+  const handle = own.length && photoHandle($('.il-place'), [{light: own}], light => send({photo_light: light}, true), true);
   const change = values => { const next = lamps.map((o, i) => i === active ? {...o, ...values} : o); disc.set(next); changed(next); };
   colour.addEventListener('input', () => change({colour: colourOf(colour.value)}));
   power.addEventListener('input', () => change({intensity: +power.value}));
@@ -85,8 +85,15 @@ function render({model, el}) {
     shown.src = url;
     host.hidden = false;
   }
+  async function refill() {                                 // one photo was read again
+    const info = model.get('info');
+    if (!picture) return;
+    picture.fill(...await unpacked(info, model.get('planes').map(bytes)));
+    redraw();
+  }
   const note = () => { $('.il-note').textContent = model.get('note') || ''; };
-  const heard = {'change:lights': fromKernel, 'change:active': fromKernel, 'change:picture': image, 'change:done': arrived, 'change:note': note};
+  const heard = {'change:lights': fromKernel, 'change:active': fromKernel, 'change:picture': image, 'change:planes': refill, 'change:done': arrived,
+    'change:photo_light': () => handle && handle.set(model.get('photo_light')), 'change:note': note};
   for (const [k, f] of Object.entries(heard)) model.on(k, f);
   note();
   const info = model.get('info'), seen = new ResizeObserver(redraw);
