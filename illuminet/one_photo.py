@@ -107,15 +107,19 @@ class OnePhoto(Relightable, method='photo'):
 def _colour(photo, planes, light): # -> (h, w, 3) float16, linear
     "The colour of the surface at the photo's own size"
     x = torch.from_numpy(np.array(to_float(photo), order='C')).permute(2, 0, 1)[None]
-    planes = {k: _enlarged(v, x.shape[2:]) for k,v in planes.items()}
-    return surface_colour(planes, x, torch.from_numpy(light))[0].permute(1, 2, 0).half().numpy()
+    own = torch.cat([*relit_planes(planes, torch.from_numpy(light)[:, None]), planes['trust'], planes['albedo']], 1)
+    return unlit(x, *_enlarged(own, x.shape[2:]).split([1, 1, 1, 3], 1))[0].permute(1, 2, 0).half().numpy()
 
 # %% ../nbs/26_one_photo.ipynb #05dbfd3e
+@patch(as_prop=True)
+def _strip(self:OnePhoto): # first row and rows of the whole, where this is a strip of it
+    return self.config.get('top', 0),self.config.get('of', len(self.tensors['colour']))
+
 @patch
 @torch.inference_mode()
 def _relight(self:OnePhoto, lights):
     t = self.tensors
-    (h,w),top,of = t['colour'].shape[:2], self.config.get('top', 0), self.config.get('of', len(t['colour']))
+    (h,w),(top,of) = t['colour'].shape[:2],self._strip
     colour = torch.from_numpy(np.asarray(t['colour'], np.float32))
     res = np.empty((len(lights), h, w, 3), np.float32)
     for light,out in zip(torch.from_numpy(lights), res):
@@ -138,8 +142,9 @@ def candidates(self:OnePhoto): # (k, 3) unit vectors, likeliest first; (k,) prob
 @patch(as_prop=True)
 def normals(self:OnePhoto): # (h, w, 3) float32, unit length
     "The normals that were read"
-    n = _enlarged(_unpack(self.tensors['surface'])['normals'], self.tensors['colour'].shape[:2])
-    return F.normalize(n[0], dim=0).permute(1, 2, 0).numpy()
+    (h,w),(top,of) = self.tensors['colour'].shape[:2],self._strip
+    n = _enlarged(_unpack(self.tensors['surface'])['normals'], (of, w))[0, :, top:top+h]
+    return F.normalize(n, dim=0).permute(1, 2, 0).numpy()
 
 @patch(as_prop=True)
 def albedo(self:OnePhoto): # (h, w, 3) float32, linear, 0..1
@@ -151,7 +156,8 @@ def albedo(self:OnePhoto): # (h, w, 3) float32, linear, 0..1
 def rows(self:OnePhoto, rows):
     "A strip of it, which knows where in the picture it lies"
     start,r = rows.indices(self.shape[0])[0], Relightable.rows(self, rows)
-    r.config |= dict(top=self.config.get('top', 0)+start, of=self.config.get('of', self.shape[0]))
+    top,of = self._strip
+    r.config |= dict(top=top+start, of=of)
     return r
 
 @patch

@@ -317,9 +317,7 @@ def random_lights(g, # torch.Generator
     return as_lights(l)
 
 # %% ../nbs/06_scenes.ipynb #001b9794
-def _terms(n): # (..., 3) -> (..., 9)
-    x,y,z = n.unbind(-1)
-    return torch.stack([torch.ones_like(x), x, y, z, x*y, x*z, y*z, x*x-y*y, 3*z*z-1], -1)
+def _terms(n): return encode_sh(n, degree=2) # (..., 3) -> (..., 9)
 
 def _sky_directions(g, h, w): # -> (h, w, 3), z to the camera
     polar,around = (np.arange(h)+.5)/h*math.pi,(np.arange(w)+.5)/w*2*math.pi+_uniform(g, 0, 2*math.pi)
