@@ -121,9 +121,9 @@ def _relight(self:OnePhoto, lights):
     t = self.tensors
     (h,w),(top,of) = t['colour'].shape[:2],self._strip
     colour = torch.from_numpy(np.asarray(t['colour'], np.float32))
-    res = np.empty((len(lights), h, w, 3), np.float32)
+    planes,res = _unpack(t['surface']),np.empty((len(lights), h, w, 3), np.float32)
     for light,out in zip(torch.from_numpy(lights), res):
-        change = torch.cat(relit_planes(_unpack(t['surface']), light[None, None]), 1)
+        change = torch.cat(relit_planes(planes, light[None, None]), 1)
         factor,highlight = _enlarged(change, (of, w))[0, :, top:top+h, :, None]
         torch.from_numpy(out).copy_(linear_to_srgb(torch.addcmul(highlight, colour, factor).clamp_(0, 1)))
     return res
