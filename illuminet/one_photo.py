@@ -53,11 +53,13 @@ def read_surface(photo, # (h, w, 3) uint8, uint16 or float in 0..1, display-code
                  light, # (3,) of the photo; shorter than 1 where it is doubtful
                  net:SurfaceNet=None, # None: the one that the package brings
                  ) -> dict: # name -> (1, c, h', w'); h' and w' are at most 512
-    "The surface of a photo, given its light"
-    x = _tensor(photo, _READ)
+    "The surface of a photo, given its light: turned to the light, read, turned back"
+    light = torch.as_tensor(light, dtype=torch.float32)
+    turn = turn_to(light)
+    x = turned(_tensor(photo, _READ), *turn)
     h,w = x.shape[2:]
-    planes = (net or _shipped(SurfaceNet))(_padded(x), torch.as_tensor(light, dtype=torch.float32)[None])
-    return {k: v[..., :h, :w] for k,v in planes.items()}
+    planes = (net or _shipped(SurfaceNet))(_padded(x), turned_light(light, *turn)[None])
+    return turned_back({k: v[..., :h, :w] for k,v in planes.items()}, *turn)
 
 # %% ../nbs/26_one_photo.ipynb #f0b03952
 _PACKED = dict(normals=3, ambient=1, shadow=9, gloss=1, sheen=1, sharpness=1)   # planes that are kept, and their channels

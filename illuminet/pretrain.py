@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['RECIPES', 'make_scenes', 'find_lights_of', 'View', 'random_view', 'told_lights', 'surface_batch', 'finder_batch',
-           'log_errors', 'surface_loss', 'finder_loss', 'orthogonal', 'Muon', 'Recipe', 'rate_at', 'follow', 'freeze',
-           'looks', 'pretrain', 'ship', 'main']
+           'log_errors', 'amount_of_change', 'surface_loss', 'finder_loss', 'orthogonal', 'Muon', 'Recipe', 'rate_at',
+           'follow', 'freeze', 'looks', 'pretrain', 'ship', 'main']
 
 # %% ../nbs/47_pretrain.ipynb #e0a734b0
 import copy, math, os, time
@@ -116,10 +116,11 @@ class View(NamedTuple):
     def directions(self, v): # (..., 3)
         return torch.from_numpy(np.ascontiguousarray(turn_lights(flip_lights(v) if self.flip else v, self.turn), np.float32))
 
-def random_view(rng, whole, size): # pixels of a scene, and of the view
+def random_view(rng, whole, size, turn=None, flip=None): # pixels of a scene, and of the view; None: any
     side = int(rng.integers(size, whole+1)) if rng.random() < .5 else size
     y,x = rng.integers(0, whole-side+1, 2)
-    return View(int(y), int(x), side, size, int(rng.integers(4)), bool(rng.integers(2)))
+    if turn is None: turn,flip = int(rng.integers(4)),bool(rng.integers(2))
+    return View(int(y), int(x), side, size, turn, flip)
 
 # %% ../nbs/47_pretrain.ipynb #c54d5d57
 def _varied(x, albedo, rng): # photos (k, 3, h, w) and albedo in 0..1 -> the same, in other colours
@@ -132,14 +133,14 @@ def _varied(x, albedo, rng): # photos (k, 3, h, w) and albedo in 0..1 -> the sam
         x,albedo = x.clamp(min=1e-4)**gamma,albedo.clamp(min=1e-4)**gamma
     return x,albedo
 
-def told_lights(lights, # (b, 3) unit vectors
+def told_lights(lights, # (b, 3) unit vectors, array or tensor
                 rng, # numpy Generator
                 known:float=.5, # share that is told all but exactly
                 unknown:float=.08, # share that is not told at all
                 ): # (b, 3): length 1 where exact, shorter where doubtful, 0 where unknown
     "Lights as the network is told them in training: jittered by up to 40°"
     res = []
-    for l in lights.numpy():
+    for l in np.asarray(lights):
         u = rng.random()
         spread = math.radians(2 if u < known else rng.uniform(5, 40))
         away = rng.normal(0, spread, 3)
@@ -159,14 +160,15 @@ def surface_batch(scenes, # from `make_scenes`
     "Photos, what they are to become, and the truth behind them"
     res,(n,k,whole) = [],scenes['photos'].shape[:3]
     for _ in range(bs):
-        i,view,chosen = int(rng.integers(n)),random_view(rng, whole, size),rng.permutation(k)[:m+1]
+        i,chosen = int(rng.integers(n)),rng.permutation(k)[:m+1]
+        found = 'told' in scenes and rng.random() < .5
+        told = scenes['told'][i][chosen[0]] if found else told_lights(scenes['lights'][i][chosen[:1]], rng)[0].numpy()
+        view = random_view(rng, whole, size, *turn_to(told))
         x,albedo = _varied(view.picture(scenes['photos'][i][chosen])/255, view.picture(scenes['albedo'][i][None])[0]/255, rng)
         normals = view.directions(view.picture(scenes['normals'][i][None])[0].movedim(0, -1).numpy()).movedim(-1, 0)
         lights = view.directions(scenes['lights'][i][chosen])
         mask = view.picture(scenes['mask'][i][None, ..., None])[0, 0] > .5
-        told = told_lights(lights[:1], rng)[0]
-        if 'told' in scenes and rng.random() < .5: told = view.directions(scenes['told'][i][chosen[0]])
-        res.append(dict(photo=x[0], targets=x[1:], lights=lights[1:], told=told, albedo=albedo, normals=F.normalize(normals, dim=0), mask=mask.float()))
+        res.append(dict(photo=x[0], targets=x[1:], lights=lights[1:], told=view.directions(told), albedo=albedo, normals=F.normalize(normals, dim=0), mask=mask.float()))
     return {key: torch.stack([o[key] for o in res]) for key in res[0]}
 
 def finder_batch(scenes, # from `make_scenes`
@@ -208,6 +210,13 @@ def _over(x): return torch.where(x > 1, 1+.1*(x-1), x)                          
 
 def _within(x, mask): return (x*mask).sum()/mask.sum().clamp(min=1)
 
+def amount_of_change(pictures, # (b, m, 3, h, w)
+                     photo, # (b, 3, h, w)
+                     ): # (b,): mean square of the change of the logarithm, over all pixels and lights
+    "How much the pictures change from the photo, other than by a factor"
+    change = ((pictures+.1).log()-(photo[:, None]+.1).log()).mean(2)
+    return (change-change.mean((2, 3), keepdim=True)).square().mean((1, 2, 3))
+
 def surface_loss(net, # `SurfaceNet`
                  b, # from `surface_batch`
                  ): # loss; name -> figure to log
@@ -221,8 +230,10 @@ def surface_loss(net, # `SurfaceNet`
     moved = ((pred.clamp(max=1)+.1).log()-(b['targets']+.1).log()).abs().mean()
     angle = _within(1-(p['normals']*b['normals']).sum(1), b['mask'])
     albedo = _within((linear_to_srgb(p['albedo']).clamp(max=1.2)-b['albedo']).abs().mean(1), b['mask'])
+    amount = ((amount_of_change(pred.clamp(max=1.2), b['photo'])+1e-3)/(amount_of_change(b['targets'], b['photo'])+1e-3)).log()
+    loss = error[0].mean()+error[1].mean() + moved + 5*angle + .5*albedo + .1*amount.square().clamp(max=9).mean()
     gain,scaled = (10*(x-y.detach()).mean() for x,y in zip(before, error))
-    return error[0].mean()+error[1].mean()+moved+5*angle+.5*albedo, dict(gain=gain, scaled=scaled, moved=moved, normals=angle, albedo=albedo)
+    return loss, dict(gain=gain, scaled=scaled, moved=moved, amount=(amount/2).exp().mean(), normals=angle, albedo=albedo)
 
 def finder_loss(net, # `LightFinder`
                 b, # from `finder_batch`
