@@ -25,6 +25,10 @@ def _quadratic(lights, # (..., 3) unit vectors
 # %% ../nbs/24_surface.ipynb #879ec41b
 PLANES = dict(slope=2, albedo=3, trust=1, ambient=1, shadow=9, gloss=1, sheen=1, sharpness=1)   # channels of the last layer
 
+def _exposed(photo): # (b, 3, h, w) -> (b, 1, h, w): 1 where it is neither dark nor burnt, 0 where there is little to see
+    value = photo.mean(1, keepdim=True)
+    return ((value-.06)/.14).clamp(0, 1)*((1-value)/.03).clamp(0, 1)
+
 def surface_planes(photo, # (b, 3, h, w) in 0..1, display-coded
                    raw, # (b, 19, h, w), as `PLANES` has them
                    ) -> dict: # name -> (b, c, h, w)
@@ -32,7 +36,7 @@ def surface_planes(photo, # (b, 3, h, w) in 0..1, display-coded
     slope,albedo,trust,ambient,shadow,gloss,sheen,sharpness = raw.split(list(PLANES.values()), 1)
     return dict(normals=F.normalize(torch.cat([slope, torch.ones_like(trust)], 1), dim=1),
                 albedo=1.5*srgb_to_linear(torch.sigmoid(logit(photo, .02)+.7+albedo)),
-                trust=torch.sigmoid(trust+1), ambient=.05*F.softplus(ambient), shadow=shadow,
+                trust=torch.maximum(torch.sigmoid(trust+1), _exposed(photo)), ambient=.05*F.softplus(ambient), shadow=shadow,
                 gloss=.1*F.softplus(gloss-1), sheen=.1*F.softplus(sheen-1), sharpness=4*torch.exp(4.6*torch.sigmoid(sharpness-1)))
 
 # %% ../nbs/24_surface.ipynb #a9f740d1
@@ -119,7 +123,7 @@ def turned_back(planes, # from `surface_planes`, of a photo that was turned
 # %% ../nbs/24_surface.ipynb #dfbef787
 _NEAR = 15,61   # pixels across of the surroundings
 
-def _surroundings(x, k): # (b, 1, h, w) -> mean of k by k pixels, fewer at the edge
+def _surroundings(x, k): # (b, c, h, w) -> mean of k by k pixels, fewer at the edge
     x = F.avg_pool2d(x, (k, 1), 1, (k//2, 0), count_include_pad=False)
     return F.avg_pool2d(x, (1, k), 1, (0, k//2), count_include_pad=False)
 

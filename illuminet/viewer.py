@@ -24,7 +24,7 @@ from .web import *
 from .web import _bilinear, _PTM_ORDER
 from .surface import *
 from .one_photo import *
-from .one_photo import _READ, _enlarged, _unpack
+from .one_photo import _KEEP, _enlarged, _unpack
 
 # %% ../nbs/37_viewer.ipynb #0d7a6a6f
 def static_text(*names:str, # of files in `illuminet/static`
@@ -192,7 +192,7 @@ _START = (-.5, .6, .62)        # from the upper left, where reliefs are read bes
 def _page_data(shown:WebPlanes, normals) -> dict: # JSON values
     "Planes and normals; a surface is as coarse as it was read"
     files = [*shown.pictures, *([] if normals is None else [normals])]
-    if shown.info['type'] == 'surface': files[1:] = [_resized(a, _READ) for a in files[1:]]
+    if shown.info['type'] == 'surface': files[1:] = [_resized(a, _KEEP) for a in files[1:]]
     return dict(shown.info, normals=normals is not None, pictures=[base64.b64encode(lossless(a)).decode() for a in files])
 
 def viewer_page(shown:WebPlanes,
