@@ -73,26 +73,27 @@ def evaluate_all(captures, # folder of captures, or a list of their folders
     commit,about = _commit(), dict(seed=0, threads=torch.get_num_threads(), processor=platform.machine(), size=size,
                  python=platform.python_version(), torch=torch.__version__, numpy=np.__version__)
     if len({Path(f).name for f in folders}) < len(folders): raise InputError("captures: two folders of one name: rename one")
-    rows,angles = _rows_of(out, about)
-    def write():
-        with atomic_path(out) as tmp: tmp.write_text(json.dumps(dict(about=about, rows=rows, normals=angles), indent=1))
-    for f in folders:
-        todo = {k: m for k,m in methods.items() if (Path(f).name, k) not in {(r['capture'], r['method']) for r in rows}}
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore', UserWarning)                     # lights below the horizon
-            pair = split(f, size=size) if todo else None
-            for name,make in todo.items():
-                cpu = []
-                def timed(c, make=make):
-                    t = time.process_time(); r = make(c); cpu.append(time.process_time()-t)
-                    return r
-                row = evaluate(pair, {name: timed}).reset_index().to_dict('records')[0]
-                rows.append(dict(capture=Path(f).name, **row, fit_cpu_s=cpu[0], photos=len(pair[0]), pixels=int(np.prod(pair[0].shape[1:3])), commit=commit))
-                write()
-                echo(f"{rows[-1]['capture']:32} {name:14} {row['psnr']:6.2f} dB  fit {cpu[0]:7.1f} s")
-        if (Path(f)/'normals.png').exists() and Path(f).name not in {o['capture'] for o in angles}:
-            angles.append(dict(capture=Path(f).name, **normal_errors(f))); write()
-            echo(f"{Path(f).name:32} normals        {angles[-1]['least_squares']:6.2f} -> {angles[-1]['trimmed']:.2f} degrees")
+    with claim(out):
+        rows,angles = _rows_of(out, about)
+        def write():
+            with atomic_path(out) as tmp: tmp.write_text(json.dumps(dict(about=about, rows=rows, normals=angles), indent=1))
+        for f in folders:
+            todo = {k: m for k,m in methods.items() if (Path(f).name, k) not in {(r['capture'], r['method']) for r in rows}}
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore', UserWarning)                     # lights below the horizon
+                pair = split(f, size=size) if todo else None
+                for name,make in todo.items():
+                    cpu = []
+                    def timed(c, make=make):
+                        t = time.process_time(); r = make(c); cpu.append(time.process_time()-t)
+                        return r
+                    row = evaluate(pair, {name: timed}).reset_index().to_dict('records')[0]
+                    rows.append(dict(capture=Path(f).name, **row, fit_cpu_s=cpu[0], photos=len(pair[0]), pixels=int(np.prod(pair[0].shape[1:3])), commit=commit))
+                    write()
+                    echo(f"{rows[-1]['capture']:32} {name:14} {row['psnr']:6.2f} dB  fit {cpu[0]:7.1f} s")
+            if (Path(f)/'normals.png').exists() and Path(f).name not in {o['capture'] for o in angles}:
+                angles.append(dict(capture=Path(f).name, **normal_errors(f))); write()
+                echo(f"{Path(f).name:32} normals        {angles[-1]['least_squares']:6.2f} -> {angles[-1]['trimmed']:.2f} degrees")
     return pd.DataFrame(rows)
 
 def normal_errors(path, # folder of a capture with `normals.png`

@@ -9,7 +9,7 @@ __all__ = ['to_float', 'to_uint8', 'srgb_to_linear', 'linear_to_srgb', 'read_ima
 import copy, os, re, struct, warnings, zlib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 import numpy as np, torch
 import matplotlib.pyplot as plt
@@ -17,6 +17,7 @@ from fastcore.basics import patch
 from fastprogress.fastprogress import progress_bar
 from PIL import Image, ImageOps, UnidentifiedImageError
 from .lights import *
+from .lights import _within
 
 # %% ../nbs/01_capture.ipynb #95c11445
 def _check_type(a): # any array
@@ -261,11 +262,9 @@ def _folder(path): # a folder
         raise InputError(f"{path}: cannot be read ({e.strerror or e}): check the path and your rights") from e
 
 def _inside(files, folder):
-    "`InputError` for a file that a link leads out of a folder to, unless that is asked for"
-    root = os.path.realpath(folder)
-    for f in files if os.environ.get('ILLUMINET_FOLLOW_LINKS') != '1' else ():
-        if not Path(os.path.realpath(f)).is_relative_to(root):
-            raise InputError(f"{f}: a link leads out of {folder}: put the file itself there or, if you trust it, set the environment variable ILLUMINET_FOLLOW_LINKS=1")
+    "The paths to open, links resolved; `InputError` for one that leads out of the folder, unless that is asked for"
+    if os.environ.get('ILLUMINET_FOLLOW_LINKS') == '1': return files
+    return [_within(f, folder, "put the file itself there or, if you trust it, set the environment variable ILLUMINET_FOLLOW_LINKS=1") for f in files]
 
 def _photos(path): # a folder
     "Its pictures"
@@ -310,13 +309,13 @@ def _find_lp(path, # a folder or a `.lp` file
     path = Path(path)
     if not path.is_dir(): return path
     found = [f for f in _folder(path) if f.suffix.lower() == '.lp']
-    _inside(found, path)
+    real = _inside(found, path)
     if not found:
         n = len(_photos(path))
         raise InputError(f"{path}: no .lp file, {n} photos: add one, a line 'name x y z' for each photo")
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        first,*others = [read_lp(f) for f in found] if len(found) > 1 else [None]
+        first,*others = [read_lp(f) for f in real] if len(found) > 1 else [None]
     for f,(names,lights) in zip(found[1:], others):
         if [*map(base_name, names)] != [*map(base_name, first[0])] or np.abs(lights-first[1]).max() > 1e-3:
             what = f'{found[0].name} and {f.name} differ'
@@ -469,6 +468,14 @@ def show(self:Capture,
     plt.tight_layout(pad=.4); plt.show()
 
 # %% ../nbs/01_capture.ipynb #8e3aef1d
+def _no_capture(folder):
+    "The name of something in a folder that is no part of its capture, or None"
+    own = {'lights.lp', 'mask.png'}
+    with suppress(InputError), warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        own |= {*read_lp(folder/'lights.lp')[0]}
+    return next((f.name for f in folder.iterdir() if f.name not in own or not f.is_file()), None)
+
 @patch
 def save(self:Capture,
          folder, # where to; must be new or empty
@@ -477,14 +484,11 @@ def save(self:Capture,
     "Write photos, `lights.lp` and `mask.png`"
     if self.lights is None: raise InputError("save: the lights of these photos are unknown: give Capture their directions")
     folder,names = Path(folder), [Path(base_name(o)).stem+'.png' for o in self.names]
-    there = _folder(folder) if folder.exists() else []
-    if there and not overwrite:
+    if folder.exists() and _folder(folder) and not overwrite:
         raise InputError(f"{folder}: is not empty: choose another folder, or pass overwrite=True")
-    if any(f.suffix not in ('.png', '.lp') for f in (folder.iterdir() if there else [])):
-        raise InputError(f"{folder}: holds other files too, which overwrite=True would delete: choose another folder")
-    if names != sorted(set(names)) or 'mask.png' in names:           # programs that pair by order must find this order
+    if names != sorted(set(names)) or 'mask.png' in names or names[0][0] == '.':           # programs that pair by order must find this order
         names = [f'{i:04d}_{o}' for i,o in enumerate(names)]
-    with atomic_path(folder) as tmp:
+    with atomic_path(folder, _no_capture) as tmp:
         tmp.mkdir()
         for o,im in zip(names, self.images): write_png(tmp/o, im, self.linear)
         write_lp(tmp/'lights.lp', names, self.lights)
@@ -497,14 +501,17 @@ def _says_linear(path): # a picture
     with _reading(path), Image.open(path, formats=_FORMATS) as im: return im.info.get('gamma') == 1
 
 # %% ../nbs/01_capture.ipynb #38880d69
+def _named_files(path): # as for `capture_files`
+    "The names of the photos, the paths to open, and the lights"
+    lp = _find_lp(path)
+    names,lights = read_lp(*_inside([lp], lp.parent) if Path(path).is_dir() else [lp])
+    files = _pair(lp, names)
+    return [f.name for f in files], _inside(files, lp.parent), lights
+
 def capture_files(path, # folder, or `.lp` file beside the photos
                   ) -> tuple: # n paths of photos, lights (n,3)
     "Which photo belongs to which light"
-    lp = _find_lp(path)
-    names,lights = read_lp(lp)
-    files = _pair(lp, names)
-    _inside(files, lp.parent)
-    return files, lights
+    return _named_files(path)[1:]
 
 # %% ../nbs/01_capture.ipynb #230d59ff
 @patch(cls_method=True)
@@ -515,13 +522,13 @@ def load(cls:Capture,
          progress=None, # a bar: True, False, or None when there is much to read
          ): # `Capture`
     "Read a capture: photos, a `.lp` file, perhaps `mask.png`"
-    files,lights = capture_files(path)
+    names,files,lights = _named_files(path)
     before = [*map(_stamp, files)]
     images = _as_images(_read_images(files, size, progress))
     _check_stamps(files, before)
     with Image.open(files[0], formats=_FORMATS) as im: full = _upright_size(im)
-    masks = [f for f in _photos(files[0].parent) if f.stem.lower() == 'mask' and f not in files]
-    _inside(masks, files[0].parent)
+    folder = path if (path := Path(path)).is_dir() else path.parent
+    masks = _inside([f for f in _photos(folder) if f.stem.lower() == 'mask' and f.name not in names], folder)
     mask = _as_mask(read_image(masks[0], size, full), images.shape[1:3]) if masks else None
     if linear is None: linear = _says_linear(files[0])
-    return cls.__new__(cls)._set(images, lights, [f.name for f in files], mask, bool(linear))
+    return cls.__new__(cls)._set(images, lights, names, mask, bool(linear))

@@ -6,7 +6,7 @@
 __all__ = ['SCHEDULES', 'relight_learner', 'Network', 'PlainNetwork', 'choose_gain', 'relight', 'train', 'verdict']
 
 # %% ../nbs/40_learner.ipynb #e16f9538
-import contextlib, hashlib, json, platform, shutil, sys, time, warnings
+import contextlib, hashlib, json, os, platform, shutil, sys, time, warnings
 from pathlib import Path
 import numpy as np, torch
 from PIL import Image
@@ -19,6 +19,7 @@ with warnings.catch_warnings():
     from fastai.optimizer import Adam
 from fastcore.basics import patch
 from .lights import *
+from .lights import _within
 from .capture import *
 from .synth import *
 from .metrics import *
@@ -26,6 +27,7 @@ from .viz import *
 from .scenes import *
 from .photometry import *
 from .relightable import *
+from .relightable import _no_model
 from .rbf import *
 from .kriging import *
 from .morph import *
@@ -230,7 +232,7 @@ def train(light_directions, # (n, 3) towards the light
                     offset=offset, bs=bs, size=size, steps=steps, seed=seed, net=learn.model.config)
     stop = EarlyStopCB(patience=patience, start=_psnrs(learn).mean() if base else None)
     with contextlib.ExitStack() as stack:
-        if out: stack.enter_context(claim(out))
+        if out: stack.enter_context(claim(out)); _prepare(out)
         if not progress: stack.enter_context(learn.no_bar()); stack.enter_context(learn.no_logging())
         _fit(learn, epochs, lr, schedule, [SeedCB(seed), stop, *(cbs or [])], out, settings)
         learn.metrics_ = _judge(learn, stop, settings, time.perf_counter()-start)
@@ -238,16 +240,35 @@ def train(light_directions, # (n, 3) towards the light
         if out: _write(learn, out)
     return learn
 
-# %% ../nbs/40_learner.ipynb #8a8a9e9a
+# %% ../nbs/40_learner.ipynb #e78a43fb
+_FILES = 'comparison.png', 'history.csv', 'loss.png', 'metrics.json', 'viewer.html'
+_STATE = 'state.pt', 'history.csv', 'comparison.png', 'made-by-illuminet'   # of `checkpoint`; the last marks it
+
 def _out_folder(out):
-    "The folder to write, made now: better to fail before training than after"
     if out is None: return None
-    out = Path(out)
-    if out.is_file(): raise InputError(f"{out}: is a file: give a folder")
-    with atomic_path(out/'.write') as tmp: tmp.write_text('')
-    (out/'.write').unlink()
+    if (out := Path(out)).is_file(): raise InputError(f"{out}: is a file: give a folder")
     return out
 
+def _is_trained(out):
+    "Has `train` written what is in a folder?"
+    try: return {'settings', 'best_epoch'} <= json.loads((out/'metrics.json').read_text()).keys()
+    except (OSError, ValueError, AttributeError): return False
+
+def _prepare(out):
+    "Make `checkpoint`, if nothing of another program would be lost"
+    state = _within(out/'checkpoint', out)
+    marked,model = (state/_STATE[-1]).exists(), _no_model(out)
+    other = [model] if model else [] if marked else ['checkpoint'] if os.path.lexists(state) else [] if _is_trained(out) else [o for o in _FILES if os.path.lexists(out/o)]
+    if other: raise InputError(f"{out}: holds {other[0]} of another program, which would be lost: choose another folder")
+    if not marked:
+        with atomic_path(state) as tmp: tmp.mkdir(); (tmp/_STATE[-1]).touch()
+
+def _clear_state(folder):
+    "Remove the checkpoint, the mark last; a file of somebody else's stays"
+    for o in _STATE: (folder/o).unlink(missing_ok=True)
+    with contextlib.suppress(OSError): folder.rmdir()
+
+# %% ../nbs/40_learner.ipynb #8a8a9e9a
 def _fit(learn, epochs, lr, schedule, cbs, out, settings):
     "Fit by the schedule, with history and checkpoints if there is a folder"
     first = 0
@@ -294,4 +315,4 @@ def _write(learn, out):
     r = learn.relightable
     r.save(out)
     if _soon(r, 60): r.to_html(out/'viewer.html')
-    shutil.rmtree(out/'checkpoint')
+    _clear_state(out/'checkpoint')

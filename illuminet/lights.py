@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['ENCODINGS', 'InputError', 'as_lights', 'from_angles', 'to_angles', 'rings', 'dome', 'project', 'stereographic',
            'from_stereographic', 'turn_lights', 'flip_lights', 'encode_fourier', 'encode_sh', 'encode_xyz',
-           'encode_lights', 'encoding_size', 'farthest_lights', 'atomic_path', 'claim', 'read_lp', 'base_name',
+           'encode_lights', 'encoding_size', 'farthest_lights', 'claim', 'atomic_path', 'read_lp', 'base_name',
            'write_lp']
 
 # %% ../nbs/00_lights.ipynb #d491d089
-import codecs, math, os, re, shutil, uuid, warnings
+import codecs, math, os, re, shutil, stat, tempfile, threading, warnings
 from collections import Counter
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 import numpy as np, torch
 
@@ -213,68 +214,198 @@ def farthest_lights(lights, # (n,3)
         near = np.maximum(near, v@v[res[-1]])
     return np.array(res)
 
-# %% ../nbs/00_lights.ipynb #47854aa0
-def _remove(path):
-    "Delete a file or a folder, if it is there"
-    if path.is_dir() and not path.is_symlink(): shutil.rmtree(path, ignore_errors=True)
-    elif os.path.lexists(path): path.unlink()
+# %% ../nbs/00_lights.ipynb #8378c7f0
+def _unwritable(path, e): return f"{path}: cannot be written ({e.strerror or e}): choose a folder with room that you may write to"
 
-# %% ../nbs/00_lights.ipynb #6d141f62
 @contextmanager
-def atomic_path(path, # file or folder to write
-                ): # a temporary path beside it, with the same suffix
-    "Write to the yielded path; when the block ends well it takes the place of `path`, else nothing is left of it"
-    path = Path(path)
-    tmp,old = (path.parent/f'.{path.stem}-{uuid.uuid4().hex[:8]}{o}{path.suffix}' for o in ('','-old'))
+def _made_folder(path):
+    "Make the folders above an output; those that stay empty are removed again"
+    made = [o for o in path.parents if not os.path.lexists(o)]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield tmp
-        if path.is_dir() and tmp.is_dir(): os.replace(path, old)             # a folder cannot replace a filled one
-        os.replace(tmp, path)
-        _remove(old)
-    except OSError as e:
-        why = e.strerror or e
-        raise InputError(f"{path}: cannot be written ({why}): choose a folder with room that you may write to") from e
-    except InputError as e: raise InputError(str(e).replace(str(tmp), str(path))) from e   # from a file within a folder
+        try: path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as e: raise InputError(_unwritable(path, e)) from e
+        yield
     finally:
-        if old.exists() and not path.exists(): os.replace(old, path)
-        _remove(tmp)
+        for o in made:
+            with suppress(OSError): o.rmdir()                                    # fails where something is in it
 
-# %% ../nbs/00_lights.ipynb #e523261b
-_claimed = set()   # paths, of this process
+# %% ../nbs/00_lights.ipynb #0a4ed313
+def _place(path):
+    "Where an output really lies"
+    path = Path(path)
+    if path.is_dir() or path.name in ('', '..'): return Path(os.path.realpath(path))
+    path = Path(os.path.realpath(path.parent))/path.name
+    if os.path.lexists(path) and not (path.is_symlink() or path.is_file()): raise InputError(f"{path}: is a device or a pipe: choose another name")
+    return path
 
-def _clear_up(path):
-    "Remove what killed runs left of `atomic_path(path)` and of files within the folder `path`; put back what they had moved aside"
-    def left(where, stem, suffix):
-        return [o for o in (where.iterdir() if os.access(where, os.R_OK) else []) if re.fullmatch(rf'\.{stem}-[0-9a-f]{{8}}(-old)?{suffix}(\.raw)?', o.name)]
-    beside = left(path.parent, re.escape(path.stem), re.escape(path.suffix))
-    for o in beside:
-        if o.stem.endswith('-old') and not path.exists(): os.replace(o, path)
-    folders = [path, *(o for o in path.iterdir() if o.is_dir())] if path.is_dir() else []
-    for o in [*beside, *(o for f in folders for o in left(f, r'.+', r'(\.\w+)?'))]: _remove(o)
+def _lock_file(path):
+    "Beside the output, or within it where only that folder may be written"
+    within = path.is_dir() and (path == path.parent or not os.access(path.parent, os.W_OK))
+    return path/'.lock' if within else path.with_name(f'.{path.name}.lock')
+
+# %% ../nbs/00_lights.ipynb #da7569ce
+def _lock_stamp(file):
+    "None where there is no lock file, or one of this package; of an empty file what tells it from others"
+    try:
+        s = file.lstat()
+        if stat.S_ISREG(s.st_mode) and not s.st_size: return s.st_ino, s.st_ctime_ns
+        if stat.S_ISREG(s.st_mode) and _lock_holder(file): return None
+    except (FileNotFoundError, NotADirectoryError, PermissionError): return None  # the lock itself will tell
+    raise InputError(f"{file}: is in the way, a lock has that name: rename it, or choose another output")
+
+def _lock_holder(file):
+    "The process that a lock file names, or None"
+    with open(file, 'rb') as f: m = re.fullmatch(rb'illuminet (\d+)\n', f.read(100))
+    return m and int(m[1])
+
+def _owner(file):
+    try: return file.owner()
+    except (KeyError, OSError, NotImplementedError): return 'someone else'
+
+def _refused(path, file, e):
+    "What to say where the lock of an output is not to be had"
+    if isinstance(e, PermissionError) and os.path.lexists(file):
+        return f"{path}: {file.name} belongs to {_owner(file)}, whose run is writing it or was stopped: wait, ask them to remove it, or choose another folder"
+    if not isinstance(e, TimeoutError): return _unwritable(path, e)
+    try: who = f" (process {_lock_holder(file) or 'unknown'} of {_owner(file)})"
+    except OSError: who = ''
+    return f"{path}: another run is writing it{who}: wait for it to end, or choose another folder"
+
+# %% ../nbs/00_lights.ipynb #12d22fc3
+@contextmanager
+def _locked(path, # as `_place` gives it
+            name=None, # for the message
+            ):
+    "Within the block nobody else has the lock of an output: no process, no other thread"
+    from filelock import FileLock
+    file,own = _lock_file(path),False
+    stamp,lock = _lock_stamp(file),FileLock(file)
+    with _made_folder(path):
+        try: lock.acquire(timeout=0)
+        except OSError as e: raise InputError(_refused(name or path, file, e)) from None   # filelock's Timeout is one, too
+        try:
+            own = stamp is None or stamp != _lock_stamp(file)
+            if own: _sign(file, name or path)
+            yield
+        finally:
+            if own:
+                with suppress(OSError): os.unlink(file)                          # while it is held: who waits for it looks again
+            lock.release()
+
+def _sign(file, path):
+    "Say in a lock file which process holds it"
+    try: file.write_text(f'illuminet {os.getpid()}\n')
+    except PermissionError: pass                                                 # Windows lets nobody write what is locked
+    except OSError as e: raise InputError(_unwritable(path, e)) from e
+
+# %% ../nbs/00_lights.ipynb #4974041f
+_held = ContextVar('held', default=())   # claims of this thread, or of this asynchronous task
+
+def _me(): return os.getpid(), threading.get_ident()
+
+class _Claim:
+    "An output that this thread may write, with all that lies in it"
+    def __init__(self, path, cleared=False): self.path,self.holder,self.cleared = path,_me(),cleared
+    def covers(self, path): return self.holder == _me() and self.path in (path, *path.parents)
+
+    @contextmanager
+    def hold(self):
+        _held.set((*_held.get(), self))
+        try: yield self
+        finally: _held.set(tuple(o for o in _held.get() if o is not self))
+
+    def clear_up(self):
+        "Once, before the first file is written"
+        if not self.cleared: self.cleared = True; _clear_up(self.path)
 
 @contextmanager
 def claim(path, # file or folder that a run writes
           ):
-    "Within the block no other process claims `path`; what killed runs left of it is cleared up"
-    from filelock import FileLock, Timeout
-    path = Path(path).absolute()
-    if path in _claimed: yield; return
-    within = path.is_dir() and not os.access(path.parent, os.W_OK)               # the folder is all that may be written
-    lock = FileLock(path/'.lock' if within else path.with_name(f'.{path.name}.lock'))
+    "Within the block no other process and no other thread writes `path`; `InputError` where one does"
+    place = _place(path)
+    held = next((o for o in _held.get() if o.covers(place)), None)
+    if held: yield held; return
+    with _locked(place, path), _Claim(place).hold() as c: yield c
+
+# %% ../nbs/00_lights.ipynb #b54b58b5
+def _stage(path):
+    "A temporary folder beside an output, marked as made by this package"
+    res = Path(tempfile.mkdtemp('.illuminet', f'.{path.name}-', path.parent))
+    try: (res/'mark').touch(); (res/'new').mkdir()
+    except OSError: _unstage(res); raise
+    return res
+
+def _unstage(stage):
+    "Remove it; the mark goes last, so that a run that is killed meanwhile leaves nothing unknown"
+    for o in ('new', 'old'): shutil.rmtree(stage/o, ignore_errors=True)
+    with suppress(OSError): (stage/'mark').unlink(missing_ok=True); stage.rmdir()
+
+def _is_stage(folder):
+    "Is it marked, or still empty?"
+    try: return folder.is_dir() and not folder.is_symlink() and ((folder/'mark').is_file() or not any(folder.iterdir()))
+    except OSError: return False                                                 # of another user
+
+def _stages(folder):
+    "Temporary folders in a folder: path, and the output that was to be written"
+    for o in folder.glob('.*.illuminet'):
+        if (m := re.fullmatch(r'\.(.+)-\w{8}\.illuminet', o.name, re.S)) and _is_stage(o): yield o, folder/m[1]
+
+# %% ../nbs/00_lights.ipynb #f27e9da6
+def _clear_up(path):
+    "Remove what killed runs left of an output and within it; put back what they had moved aside"
+    for o,target in [*_stages(path.parent)]:
+        if target == path:
+            if (o/'old').exists() and not os.path.lexists(path): os.replace(o/'old', path)
+            _unstage(o)
+    folders = [path, *(o for o in path.iterdir() if o.is_dir() and not o.is_symlink())] if path.is_dir() and os.access(path, os.R_OK) else []
+    for target in {o for f in folders for o in _begun(f)}:
+        with suppress(InputError), _locked(target): _clear_up(target)            # one whose writer is alive stays
+
+def _begun(folder):
+    "Outputs in a folder that have a temporary folder or a lock"
+    yield from (target for _,target in _stages(folder))
+    for o in folder.glob('.?*.lock'):
+        with suppress(InputError):
+            if not _lock_stamp(o): yield folder/o.name[1:-len('.lock')]
+
+# %% ../nbs/00_lights.ipynb #f987a715
+def _check_lost(path, foreign):
+    "`InputError` where a folder is in the way that holds something else"
+    if not path.is_dir(): return
+    other = foreign(path) if foreign else next((o.name for o in path.iterdir()), None)
+    if other: raise InputError(f"{path}: holds {other}, which would be lost: choose another folder")
+
+@contextmanager
+def atomic_path(path, # file or folder to write
+                foreign=None, # function of the folder that is to be replaced: the name of something in it that may not be lost, or None; without it, only an empty folder is replaced
+                ): # a temporary path of the same name
+    "Write to the yielded path; when the block ends well it takes the place of `path`, else nothing is left of it"
+    given,path = path,_place(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout: raise InputError(f"{path}: another run is writing it: wait for it to end, or choose another folder") from None
-    except OSError as e: raise InputError(f"{path}: cannot be written ({e.strerror or e}): choose a folder with room that you may write to") from e
-    _claimed.add(path)
-    try:
-        _clear_up(path)
-        yield
-    finally:
-        _claimed.discard(path)
-        with suppress(OSError): os.unlink(lock.lock_file)                        # while it is held: who waits for it looks again
-        lock.release()
+        with claim(given) as c, _made_folder(path):
+            c.clear_up()
+            _check_lost(path, foreign)
+            stage = _stage(path); tmp,old = stage/'new'/path.name, stage/'old'
+            try:
+                with _Claim(tmp, cleared=True).hold(): yield tmp
+                _check_lost(path, foreign)                                       # again: much may have happened
+                if path.is_dir() and tmp.is_dir(): os.replace(path, old)
+                os.replace(tmp, path)
+            except InputError as e: raise InputError(str(e).replace(str(tmp), str(given))) from e   # from a file within a folder
+            finally:
+                if old.exists() and not os.path.lexists(path): os.replace(old, path)
+                _unstage(stage)
+    except OSError as e: raise InputError(_unwritable(given, e)) from e
+
+# %% ../nbs/00_lights.ipynb #d7d42dcb
+def _within(path, # of a file or folder
+            folder, # that it may not leave
+            hint='put the file itself there', # what to do
+            ) -> Path: # the path to open
+    "A path below a folder with its links resolved; `InputError` where it leads out"
+    root,real = (Path(os.path.realpath(o)) for o in (folder, path))
+    if not real.is_relative_to(root): raise InputError(f"{path}: leads out of {folder}: {hint}")
+    return Path(folder)/real.relative_to(root)
 
 # %% ../nbs/00_lights.ipynb #3c742026
 _number = re.compile(r'[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?')

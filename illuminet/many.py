@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd, torch
 from threadpoolctl import threadpool_info, threadpool_limits
 from .lights import *
+from .lights import _within
 from .capture import *
 from .relightable import *
 from .stream import *
@@ -126,6 +127,15 @@ def _fit_missing(folders, names, out, about, jobs, dask, echo) -> dict: # name -
         finally: write()
     return rows
 
+def _model_name(path, # of a capture
+                out):
+    "The name of its model in the folder `out`, which it may not leave"
+    if path.name in ('', '..'): path = path.resolve()
+    name = path.stem if path.suffix.lower() == '.lp' else path.name
+    if name in ('', '.', '..', 'report.json') or name[0] == '.': raise InputError(f"{path}: {name!r} cannot name a model: rename the capture")
+    _within(out/name, out)
+    return name
+
 def fit_many(captures, # folder of captures, or a list of their folders or `.lp` files
              out, # folder to write: a model for each, and `report.json`
              method:str='illuminet', # a key of `Relightable.methods`
@@ -142,7 +152,7 @@ def fit_many(captures, # folder of captures, or a list of their folders or `.lp`
     if method not in Relightable.methods: raise InputError(f"method={method!r}: choose one of {', '.join(Relightable.methods)}")
     out = Path(out).absolute()
     folders = [Path(o).absolute() for o in (captures if isinstance(captures, (list, tuple)) else captures_in(captures))]
-    names = [o.stem if o.suffix.lower() == '.lp' else o.name for o in folders]
+    names = [_model_name(o, out) for o in folders]
     if twice := [o for o in names if names.count(o) > 1]: raise InputError(f"captures: two are named {twice[0]!r}: rename one")
     about = json.loads(json.dumps(dict(method=method, size=size, stream=stream, settings=settings), default=str))
     with claim(out): rows = _fit_missing(folders, names, out, about, jobs, dask, echo)

@@ -6,13 +6,14 @@
 __all__ = ['WEIGHTS', 'logit', 'HubNet', 'IllumiNet', 'network_tensors', 'built_network']
 
 # %% ../nbs/21_model.ipynb #2d63f638
-import contextlib, io
+import contextlib, io, json, os, threading
 from importlib.resources import files
+from pathlib import Path
 import torch, torch.nn as nn, torch.nn.functional as F
 from fastcore.basics import patch
 from huggingface_hub import PyTorchModelHubMixin
 from safetensors.torch import save_model
-from .lights import InputError, atomic_path
+from .lights import InputError, atomic_path, claim
 from .layers import *
 from .layers import _full
 
@@ -34,12 +35,33 @@ def _halves(x, # (b, c, h, w)
 
 # %% ../nbs/21_model.ipynb #b629c3af
 WEIGHTS = files('illuminet')/'weights'   # what the package brings
+_silent = threading.Lock()               # standard output is one for all threads: one at a time may turn it off
 
 class HubNet(nn.Module, PyTorchModelHubMixin, library_name='illuminet', license='mit', repo_url='https://github.com/illuminet/illuminet', tags=['relighting']):
     "A network whose weights the package brings, a folder holds, or the Hugging Face Hub"
     shipped = None   # the folder of weights that the package brings
-    def _save_pretrained(self, save_directory):
-        with atomic_path(save_directory/'model.safetensors') as tmp: save_model(self, str(tmp))
+    def _save_pretrained(self, save_directory): save_model(self, str(save_directory/'model.safetensors'))
+
+    def save_pretrained(self,
+                        save_directory, # folder to write
+                        **kwargs, # for `huggingface_hub`: push_to_hub=, repo_id= …
+                        ): # what `huggingface_hub` gives
+        "Write `config.json` and `model.safetensors`, and a `README.md` where there is none"
+        folder = Path(save_directory)
+        with claim(folder), atomic_path(folder/'model.safetensors') as model:
+            if other := self._other_files(folder): raise InputError(f"{folder}: holds {other} of another program, which would be lost: choose another folder")
+            whole = model.parent/'net'
+            res = super().save_pretrained(whole, **dict(repo_id=folder.name) | kwargs)
+            for o in ['config.json'] + ['README.md']*(not (folder/'README.md').exists()):
+                with atomic_path(folder/o) as tmp: os.replace(whole/o, tmp)
+            os.replace(whole/'model.safetensors', model)
+        return res
+
+    def _other_files(self, folder):
+        "The name of a file that `save_pretrained` of such a network has not written, or None"
+        try: ours = json.loads((folder/'config.json').read_text()).keys() == self.config.keys()
+        except (OSError, ValueError, AttributeError): ours = False
+        return None if ours else next((o for o in ('config.json', 'model.safetensors') if os.path.lexists(folder/o)), None)
 
     @classmethod
     def from_pretrained(cls,
@@ -49,7 +71,7 @@ class HubNet(nn.Module, PyTorchModelHubMixin, library_name='illuminet', license=
         "A network from its weights"
         if name is None and cls.shipped is None: raise InputError(f"{cls.__name__}: the package brings no weights: give a folder, or an id of the Hugging Face Hub")
         try:
-            with contextlib.redirect_stdout(io.StringIO()): net = super().from_pretrained(cls.shipped if name is None else name, **dict(strict=True) | kwargs)
+            with _silent, contextlib.redirect_stdout(io.StringIO()): net = super().from_pretrained(cls.shipped if name is None else name, **dict(strict=True) | kwargs)
         except (MemoryError, InputError): raise
         except Exception as e: raise InputError(f"{name or 'the weights of the package'}: no network can be read ({type(e).__name__}: {e!s:.300}): give a folder that `save_pretrained` wrote, or an id of the Hub") from e
         if bad := [k for k,v in net.state_dict().items() if not v.isfinite().all()]: raise InputError(f"{name}: weights that are NaN or infinite, in {bad[0]}: copy or train it anew")

@@ -87,6 +87,7 @@ def export_onnx(r, # a `Network`, `PlainNetwork` or `PixelNet`; or a network, `S
     try: import onnxscript
     except ImportError as e: raise InputError(f"{path}: ONNX needs more packages ({e}): pip install 'illuminet[onnx]'") from e
     graph,args,sizes,outputs = _graph(r)
-    with _quiet(): program = torch.onnx.export(graph.eval(), args, dynamo=True, dynamic_shapes=sizes, output_names=outputs)
-    with atomic_path(path) as tmp: program.save(tmp)
+    with claim(path):
+        with _quiet(): program = torch.onnx.export(graph.eval(), args, dynamo=True, dynamic_shapes=sizes, output_names=outputs)
+        with atomic_path(path) as tmp: program.save(tmp)
     return path

@@ -47,7 +47,10 @@ def _depths_of(folder, out, echo): # -> path of the depth maps, made if need be
 def _files(folder, n, size, photos): # -> name -> array (n, …) on disk, mapped
     shapes = dict(photos=(np.uint8, (photos, size, size, 3)), albedo=(np.uint8, (size, size, 3)), normals=(np.int8, (size, size, 3)),
                   mask=(bool, (size, size)), lights=(np.float32, (photos, 3)))
-    new = not (folder/'done').exists()
+    new = not _done(folder)
+    if not (folder/'done').exists():
+        if other := [k for k in shapes if os.path.lexists(folder/f'{k}.npy')]: raise InputError(f"{folder}: holds {other[0]}.npy of another program, which would be lost: choose another folder")
+        _keep(folder, {}, 0)                                                # whose files these are
     res = {k: np.lib.format.open_memmap(folder/f'{k}.npy', 'w+' if new else 'r+', *((d, (n, *s)) if new else ())) for k,(d,s) in shapes.items()}
     if wrong := [k for k,v in res.items() if v.shape != (n, *shapes[k][1])]:
         raise InputError(f"{folder}: {wrong[0]} of shape {res[wrong[0]].shape}: choose another folder, or give the same numbers")
@@ -76,17 +79,18 @@ def make_scenes(folder, # to write; scenes that are there stay
                 ) -> dict: # name -> array (n, …), mapped from the files
     "Scenes with their truth, see `random_scene`"
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    files,done = _files(folder, n, size, photos),_done(folder)
-    if done == n: return files
-    depths = _depths_of(assets, folder, echo)
-    for scene in _rendered(range(seed+done, seed+2*n), size, photos, assets, depths, workers):
-        if isinstance(scene, str): echo(scene); continue
-        for k,v in scene.items(): files[k][done] = v
-        done += 1
-        if done%100 == 0 or done == n: _keep(folder, files, done)
-        if done%500 == 0: echo(f'{done} of {n} scenes')
-        if done == n: break
+    with claim(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        files,done = _files(folder, n, size, photos),_done(folder)
+        if done == n: return files
+        depths = _depths_of(assets, folder, echo)
+        for scene in _rendered(range(seed+done, seed+2*n), size, photos, assets, depths, workers):
+            if isinstance(scene, str): echo(scene); continue
+            for k,v in scene.items(): files[k][done] = v
+            done += 1
+            if done%100 == 0 or done == n: _keep(folder, files, done)
+            if done%500 == 0: echo(f'{done} of {n} scenes')
+            if done == n: break
     return files
 
 def _keep(folder, files, done):
@@ -398,8 +402,9 @@ def ship(run, # folder of a run
     "The weights of a run as the package brings them: half precision, and the settings"
     kind = RECIPES[kind].kind
     net,out = kind.from_pretrained(run),Path(str(out or kind.shipped))
+    own = (out/'README.md').exists()
     net.half().save_pretrained(out)
-    (out/'README.md').unlink(missing_ok=True)                               # the hub's own says nothing
+    if not own: (out/'README.md').unlink()                                  # the hub's says nothing
 
 def _told_on_disk(folder, scenes, finder): # made once
     path = Path(folder)/'told.npy'

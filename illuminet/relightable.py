@@ -8,7 +8,7 @@ __all__ = ['FORMAT', 'MIGRATIONS', 'map_tensors', 'Relightable', 'mix', 'coded_p
            'dequantise', 'best_method', 'fit', 'evaluate']
 
 # %% ../nbs/11_relightable.ipynb #2378d878
-import functools, inspect, json, os, time, warnings
+import functools, inspect, json, os, threading, time, warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import numpy as np, pandas as pd
@@ -51,6 +51,19 @@ def _load_tensors(path, lazy): # -> name -> array; the settings they were saved 
         return map_tensors(path) if lazy else load_file(path), saved and json.loads(saved)
     except (InputError, MemoryError): raise
     except Exception as e: raise InputError(f"{path}: cannot be read ({e!s:.200}): save it anew") from e
+
+# %% ../nbs/11_relightable.ipynb #5211e372
+def _no_model(folder):
+    "The name of a file that is in the way of a saved relightable, or None"
+    def settings(name):
+        file = folder/name
+        if name == 'config.json': return _read_json(file)
+        with safe_open(file, 'np') as f: return json.loads((f.metadata() or {})['config'])
+    def ours(name):
+        try: return {'format', 'method'} <= settings(name).keys()
+        except Exception: return False
+    there = [o for o in ('config.json', 'model.safetensors') if os.path.lexists(folder/o)]
+    return there[0] if there and not any(map(ours, there)) else None
 
 # %% ../nbs/11_relightable.ipynb #ba1d8b86
 def _migrated(config, tensors, path): # -> config, tensors of the present format
@@ -155,10 +168,12 @@ class Relightable:
         path = Path(path)
         if path.is_file(): raise InputError(f"{path}: is a file: give a folder")
         if path.is_dir() and any(path.glob('*.lp')): raise InputError(f"{path}: holds a capture: choose another folder")
-        with claim(path), atomic_path(path/'config.json') as config, atomic_path(path/'model.safetensors') as model:       # both are there before either takes its name
-            text = json.dumps(dict(format=FORMAT, method=self.method, **self.config), indent=1)
-            model.write_bytes(save({k: np.ascontiguousarray(v) for k,v in self.tensors.items()}, dict(config=text)))
-            config.write_text(text)
+        with claim(path):
+            if other := _no_model(path): raise InputError(f"{path}: holds {other} of another program, which would be lost: choose another folder")
+            with atomic_path(path/'config.json') as config, atomic_path(path/'model.safetensors') as model:       # both are there before either takes its name
+                text = json.dumps(dict(format=FORMAT, method=self.method, **self.config), indent=1)
+                model.write_bytes(save({k: np.ascontiguousarray(v) for k,v in self.tensors.items()}, dict(config=text)))
+                config.write_text(text)
         return path
 
     @classmethod
@@ -337,9 +352,25 @@ def _libraries(): return ThreadpoolController()
 def _pool(): return ThreadPoolExecutor(os.cpu_count())
 if hasattr(os, 'register_at_fork'): os.register_at_fork(after_in_child=_pool.cache_clear)   # a child has no threads
 
+class _BlasLimit:
+    "One core for matrix products, as long as any thread is within"
+    def __init__(self): self.lock,self.within = threading.Lock(),0
+    def __enter__(self):
+        with self.lock:
+            if not self.within: self.limit = _libraries().limit(limits=1, user_api='blas')
+            self.within += 1
+    def __exit__(self, *error):
+        with self.lock:
+            self.within -= 1
+            if not self.within: self.limit.restore_original_limits()
+
+@functools.cache
+def _blas_limit(): return _BlasLimit()
+if hasattr(os, 'register_at_fork'): os.register_at_fork(after_in_child=_blas_limit.cache_clear)
+
 def one_blas_thread():
     "Within the block, a matrix product takes one core; threads of larger ones spin on for a while and slow what follows"
-    return _libraries().limit(limits=1, user_api='blas')
+    return _blas_limit()
 
 def in_threads(f, # called with each part
                parts, # a sequence

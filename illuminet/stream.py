@@ -16,6 +16,7 @@ from .capture import *
 from .capture import _says_linear, _reading, _stamp, _check_stamps, _FORMATS
 from .photometry import *
 from .relightable import *
+from .relightable import _no_model
 from .rbf import *
 from .bake import *
 
@@ -126,11 +127,9 @@ class TensorWriter:
         self.file.close()
         if self.last and not any(error): self.last.result()
 
-def _is_relightable(folder):
-    "Is a folder empty, or does it hold what `Relightable.save` writes and nothing else?"
-    names = {o.name for o in folder.iterdir()} if folder.is_dir() else {folder.name}
-    try: return not names or (names <= {'model.safetensors', 'config.json'} and {'format', 'method'} <= {*json.loads((folder/'config.json').read_text())})
-    except (OSError, ValueError, TypeError): return False
+def _not_model(folder):
+    "The name of something in a folder that is no part of a saved relightable, or None"
+    return next((o.name for o in folder.iterdir() if o.name not in ('model.safetensors', 'config.json')), None) or _no_model(folder)
 
 # %% ../nbs/18_stream.ipynb #7a926f40
 def _blocks(f, # (n, b, ...) -> (k, b, ...)
@@ -156,9 +155,8 @@ def fit_large(path, # folder with photos and a `.lp` file, or that file
     if unknown := [k for k in kwargs if k not in known]: raise InputError(f"{unknown[0]}: {method} has no such setting: choose among {', '.join(known)}")
     strips = Strips(path)
     out = Path(out)
-    if out.exists() and not _is_relightable(out): raise InputError(f"{out}: is there and holds something else than a relightable: choose another folder")
     if method == 'rbf': rbf_weights(strips.lights[:1], strips.lights[:1], **{k: v for k,v in kwargs.items() if v is not None})      # wrong settings are told now
-    with claim(out), atomic_path(out) as tmp, one_blas_thread():
+    with atomic_path(out, _not_model) as tmp, one_blas_thread():
         tmp.mkdir()
         (_stream_baked if method == 'rbf' else _stream_basis)(strips, tmp, method, planes, **kwargs)
     return Relightable.load(out, lazy=True)
@@ -234,7 +232,7 @@ def _write_strips(path, # .png, .jpg or .tif
                   shape, # (h, w, 3)
                   strips, # (r, w, 3) uint8 or uint16, from the top
                   dtype=np.uint8):
-    "A picture from strips, by way of a raw file beside it"
+    "A picture from strips, by way of a raw file in the same temporary folder"
     with atomic_path(path) as tmp:
         raw = tmp.with_name(tmp.name+'.raw')
         try:
@@ -244,7 +242,6 @@ def _write_strips(path, # .png, .jpg or .tif
             how = dict(Q=95, subsample_mode='off') if tmp.suffix.lower() in ('.jpg', '.jpeg') else {}
             pyvips.Image.rawload(str(raw), shape[1], shape[0], 3, access='sequential', **kind).write_to_file(str(tmp), **how)
         except pyvips.Error as e: raise InputError(f"{path}: cannot be written ({_why(e)}): end it in .png, .jpg or .tif") from e
-        finally: raw.unlink(missing_ok=True)
     return Path(path)
 
 def relight_large(r, # `Relightable`, loaded with `lazy=True`, or the folder that `fit_large` wrote

@@ -224,9 +224,10 @@ def to_html(self:Relightable,
     def parts(r):
         shown = web_planes(r, planes, side)
         return shown, None if normals is None or normals is False else web_normals(r, shown, normals, side)
-    shown,surface = parts(self)
-    choices = [(l, p, *parts(r)) for l,p,r in _readings(self, side)] if isinstance(self, OnePhoto) else ()
-    with atomic_path(path) as tmp: tmp.write_text(viewer_page(shown, title or path.stem, surface, choices=choices), encoding='utf-8')
+    with claim(path):
+        shown,surface = parts(self)
+        choices = [(l, p, *parts(r)) for l,p,r in _readings(self, side)] if isinstance(self, OnePhoto) else ()
+        with atomic_path(path) as tmp: tmp.write_text(viewer_page(shown, title or path.stem, surface, choices=choices), encoding='utf-8')
     return path
 
 # %% ../nbs/37_viewer.ipynb #9da3487c

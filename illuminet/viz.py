@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from PIL import Image, ImageDraw
-from .lights import InputError, atomic_path, from_angles, _unit_rows
+from .lights import InputError, atomic_path, claim, from_angles, _unit_rows
 from .metrics import psnr, _coded
 
 # %% ../nbs/04_viz.ipynb #5bf0882a
@@ -312,10 +312,11 @@ def animate(
     kind = out.suffix.lower()
     if kind not in ('.gif', '.webp', '.mp4'): raise InputError(f"{out.name}: a film's suffix is .gif, .webp or .mp4")
     images = (source.relight(o) for o in lights) if hasattr(source, 'relight') else _relit(source, lights)
-    frames = [_frame(im, o, size, disc) for im, o in zip(images, lights)]
-    with atomic_path(out) as p:
-        if kind == '.mp4': _write_mp4(p, frames, fps, out.name)
-        else:
-            first, *rest = _one_palette(frames) if kind == '.gif' else frames
-            first.save(p, format=kind[1:].upper(), save_all=True, append_images=rest, duration=round(1000/fps), loop=0)
+    with claim(out):
+        frames = [_frame(im, o, size, disc) for im, o in zip(images, lights)]
+        with atomic_path(out) as p:
+            if kind == '.mp4': _write_mp4(p, frames, fps, out.name)
+            else:
+                first, *rest = _one_palette(frames) if kind == '.gif' else frames
+                first.save(p, format=kind[1:].upper(), save_all=True, append_images=rest, duration=round(1000/fps), loop=0)
     return out

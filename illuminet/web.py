@@ -135,13 +135,15 @@ def _write_plane(path, # without suffix
     Path(f'{path}_files/vips-properties.xml').unlink(missing_ok=True)
 
 # %% ../nbs/17_web.ipynb #f2e4d133
-OPENLIME = 'https://cdn.jsdelivr.net/npm/openlime@1.2/dist'   # a copy of the same folder does as well
+OPENLIME = 'openlime'   # where the page has OpenLIME from: a copy of the folder `dist` of its release, beside `index.html`
 
-_page = """<!DOCTYPE html><html><head><meta charset="utf-8"><title>{title}</title>
+_page = """<!DOCTYPE html><html><head><meta charset="utf-8"><meta name="generator" content="illuminet"><title>{title}</title>
 <link rel="stylesheet" href="{openlime}/css/skin.css">
 <style>html,body{{margin:0;height:100%}} #v{{position:relative;height:100%}}</style></head>
 <body><div id="v" class="openlime"></div>
 <script src="{openlime}/js/openlime.min.js"></script><script>
+if (!window.OpenLIME) document.body.textContent = 'OpenLIME is not there: put the folder "dist" of its release beside this page, named "{openlime}".';
+else {{
 const lime = new OpenLIME.Viewer('#v', {{background: 'black'}});
 const layer = new OpenLIME.Layer({{type: '{type}', layout: '{layout}', url: 'info.json'}});
 for (const r of layer.rasters) r.isLinear = true;      // bytes are numbers, not colours
@@ -149,12 +151,39 @@ lime.addLayer('object', layer);
 OpenLIME.Skin.setUrl('{openlime}/skin/skin.svg');
 const ui = new OpenLIME.UIBasic(lime, {{skin: '{openlime}/skin/skin.svg'}});
 ui.actions.light.active = true;
+}}
 </script></body></html>
 """
 
 # %% ../nbs/17_web.ipynb #616f1e31
-_ours = re.compile(r'info\.json|index\.html|plane_\d+(\.jpg|\.dzi|_files)')
+_names = re.compile(r'info\.json|index\.html|plane_\d+(\.jpg|\.dzi|_files)')
 
+def _no_bundle(folder):
+    "The name of something in a folder that `to_web` has not written, or None"
+    def ours(f):
+        if f.name == 'info.json': return json.loads(f.read_bytes()).get('generator') == 'illuminet'
+        if f.name == 'index.html': return b'content="illuminet"' in f.read_bytes()[:200]
+        if not f.is_dir(): return bool(_names.fullmatch(f.name))
+        return bool(_names.fullmatch(f.name)) and all(re.fullmatch(r'\d+_\d+\.jpg', o.name) for o in f.rglob('*') if not o.is_dir())
+    def known(f):
+        try: return ours(f)
+        except (OSError, ValueError, AttributeError): return False
+    there = sorted(folder.iterdir())
+    return next((o.name for o in there if not known(o)), None if not there or (folder/'info.json').exists() else there[0].name)
+
+# %% ../nbs/17_web.ipynb #91d7b515
+def _write_bundle(folder, info, pictures, layout, quality, title, page):
+    "Planes, `info.json` and perhaps the page"
+    neural = info['type'] == 'neural'
+    for j,a in enumerate(pictures, neural):                                      # neural planes count from 1
+        if layout == 'image' and max(a.shape) > 65500: raise InputError(f"{folder}: more than 65500 pixels on a side: pass layout='deepzoom'")
+        _write_plane(folder/f'plane_{j}', a, layout, quality)
+    about = dict(width=a.shape[1], height=a.shape[0], format='jpg', quality=quality, colorprofile='sRGB', generator='illuminet')
+    (folder/'info.json').write_text(json.dumps(about | info))
+    fill = dict(title=title, openlime=OPENLIME, type='neural' if neural else 'rti', layout=layout)
+    if page: (folder/'index.html').write_text(_page.format(**fill), encoding='utf-8')
+
+# %% ../nbs/17_web.ipynb #20a63f02
 @patch
 def to_web(self:Relightable,
            folder, # where to: a new or empty folder, or a bundle, which is replaced
@@ -167,22 +196,11 @@ def to_web(self:Relightable,
     folder = Path(folder)
     if layout not in ('image', 'deepzoom'): raise InputError(f"layout={layout!r}: choose image or deepzoom")
     if quality not in range(1, 101): raise InputError(f"quality={quality!r}: choose 1 to 100")
-    other = [o.name for o in (folder.iterdir() if folder.is_dir() else []) if not _ours.fullmatch(o.name)]
     if folder.is_file(): raise InputError(f"{folder}: is a file: give a folder")
-    if other: raise InputError(f"{folder}: holds {other[0]}, which would be lost: choose another folder")
     if planes < 3 or planes % 3: raise InputError(f"planes={planes}: three go into each picture: give a multiple of 3")
-    info,pictures = self._web(planes)
-    neural = info['type'] == 'neural'
-    with atomic_path(folder) as tmp:
+    with atomic_path(folder, _no_bundle) as tmp:
         tmp.mkdir()
-        for j,a in enumerate(pictures, neural):                                  # neural planes count from 1
-            if layout == 'image' and max(a.shape) > 65500:
-                raise InputError(f"{folder}: more than 65500 pixels on a side: pass layout='deepzoom'")
-            _write_plane(tmp/f'plane_{j}', a, layout, quality)
-        info = dict(width=a.shape[1], height=a.shape[0], format='jpg', quality=quality, colorprofile='sRGB', **info)
-        (tmp/'info.json').write_text(json.dumps(info))
-        fill = dict(title=html.escape(folder.name), openlime=OPENLIME, type='neural' if neural else 'rti', layout=layout)
-        if page: (tmp/'index.html').write_text(_page.format(**fill), encoding='utf-8')
+        _write_bundle(tmp, *self._web(planes), layout, quality, html.escape(folder.name), page)
     return folder
 
 # %% ../nbs/17_web.ipynb #3a3318a6
@@ -199,13 +217,13 @@ def _read_tiles(dzi, # path of the `.dzi`
     def part(n, i): return max(0, i*tile-over), min(n, i*tile+tile+over)            # what a tile shows
     def one(i, j):
         (x0,x1),(y0,y1) = part(w, i), part(h, j); file = folder/f'{i}_{j}.jpg'
-        _inside([file], dzi.parent)
+        file, = _inside([file], dzi.parent)
         return _decode_jpeg(file.read_bytes(), x1-x0, y1-y0, 'RGB', file)[j*tile-y0:, i*tile-x0:][:tile, :tile]
     return np.concatenate([np.concatenate([one(i, j) for i in range(-(-w//tile))], 1) for j in range(-(-h//tile))])
 
 def _read_plane(folder, j, w, h) -> np.ndarray: # (h, w, 3) uint8
     file,dzi = (folder/f'plane_{j}.{o}' for o in ('jpg', 'dzi'))
-    _inside([file, dzi], folder)
+    file,dzi = _inside([file, dzi], folder)
     if dzi.exists():
         with _reading(dzi): return _read_tiles(dzi, w, h)
     with _reading(file): return _decode_jpeg(file.read_bytes(), w, h, 'RGB', file)
@@ -260,7 +278,7 @@ def read_web(folder, # a bundle of type ptm, hsh (rgb), bilinear (mrgb) or neura
     "Read a bundle"
     path = Path(folder)/'info.json'
     with _reading(path), np.errstate(all='ignore'):
-        _inside([path], folder)
+        path, = _inside([path], folder)
         if path.stat().st_size > 1e7: raise InputError(f"{path}: too large: export it anew")
         info = json.loads(path.read_bytes())
         kind,w,h = '{type}, {colorspace}'.format(**info), info['width'], info['height']
