@@ -11,13 +11,14 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-import numpy as np, torch
+from typing import NamedTuple
+import numpy as np, pyvips, torch
 import matplotlib.pyplot as plt
 from fastcore.basics import patch
 from fastprogress.fastprogress import progress_bar
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from .lights import *
-from .lights import _within
+from .lights import _as_text, _open_file, _printable, _within
 
 # %% ../nbs/01_capture.ipynb #95c11445
 def _check_type(a): # any array
@@ -128,55 +129,67 @@ def _as_mask(mask, # (h,w) or (h,w,c): bool, uint8, uint16 or float
     return m
 
 # %% ../nbs/01_capture.ipynb #85a66994
-_FORMATS = 'JPEG', 'PNG', 'TIFF', 'BMP', 'WEBP'   # Pillow knows others, and runs a program for some
+class _Format(NamedTuple):
+    begins:tuple   # how such a file begins
+    suffixes:tuple
+    load:object    # what of libvips opens it; None: Pillow decodes it
+
+_FORMATS = dict(
+    JPEG=_Format((b'\xff\xd8\xff',), ('.jpg', '.jpeg'), pyvips.Image.jpegload),
+    PNG=_Format((b'\x89PNG\r\n\x1a\n',), ('.png',), pyvips.Image.pngload),
+    TIFF=_Format((b'II*\0', b'MM\0*', b'II+\0', b'MM\0+'), ('.tif', '.tiff'), pyvips.Image.tiffload),
+    WebP=_Format((b'RIFF',), ('.webp',), pyvips.Image.webpload),
+    BMP=_Format((b'BM',), ('.bmp',), None))
+_suffixes = tuple(o for f in _FORMATS.values() for o in f.suffixes)
+_EXPORT = 'export it as JPEG, PNG, TIFF, BMP or WebP'
+
+# %% ../nbs/01_capture.ipynb #06fb0d12
+_TOO_MANY = 'more pixels than is safe: if you trust it, raise PIL.Image.MAX_IMAGE_PIXELS'
+
+def _why(e): # an exception
+    "What it says, in a few words"
+    if isinstance(e, pyvips.Error): return str(e).strip().split('\n')[-1].strip()
+    return (e.strerror if isinstance(e, OSError) else None) or str(e).split('\n')[0] or type(e).__name__
 
 @contextmanager
-def _reading(path): # a picture
+def _reading(path, remedy='copy or export it again'):
     "Whatever a decoder raises becomes an `InputError` that names the file"
     try: yield
     except (InputError, MemoryError): raise
-    except Image.DecompressionBombError as e:
-        raise InputError(f"{path}: more pixels than is safe: if you trust it, raise PIL.Image.MAX_IMAGE_PIXELS") from e
-    except UnidentifiedImageError as e:
-        raise InputError(f"{path}: no picture that can be read: export it as JPEG, PNG or TIFF") from e
-    except Exception as e:
-        why = (e.strerror if isinstance(e, OSError) else None) or str(e).split('\n')[0] or type(e).__name__
-        raise InputError(f"{path}: cannot be read ({why}): copy or export it anew") from e
+    except Image.DecompressionBombError as e: raise InputError(f"{path}: {_TOO_MANY}") from e
+    except Exception as e: raise InputError(f"{path}: cannot be read ({_why(e)}): {remedy}") from e
 
 # %% ../nbs/01_capture.ipynb #f6528bef
-def _depth(im, # an open Pillow picture
-           path, # its file
-           ) -> int:
-    "Bits a channel in the file"
-    if im.format == 'TIFF': return int(np.max(im.tag_v2.get(258, 8)))
-    if im.format != 'PNG': return 8
-    with open(path, 'rb') as f: return f.read(25)[-1]
+def _kind(f, path): # a file at its start -> a key of `_FORMATS`
+    "What kind of picture a file is"
+    head = f.read(12); f.seek(0)
+    for k,o in _FORMATS.items():
+        if head.startswith(o.begins) and (k != 'WebP' or head[8:] == b'WEBP'): return k
+    raise InputError(f"{path}: no picture that can be read: {_EXPORT}")
 
-def _decode_deep(path, # a PNG or TIFF with 16 bits a channel
-                 format, # 'PNG' or 'TIFF'
-                 ) -> np.ndarray: # (h,w,c)
-    "Pixels of a 16-bit colour picture"
-    if format == 'PNG':
-        import pyvips                                                        # torchvision's decoder ends the process on a wrong checksum
-        return pyvips.Image.pngload(str(path), fail_on='error').numpy()
-    try: import tifffile
-    except ImportError: raise InputError(f"{path}: a 16-bit colour TIFF: pip install tifffile to read it") from None
-    a = tifffile.imread(path, key=0)
-    return np.moveaxis(a, 0, -1) if a.ndim == 3 and a.shape[0] in (3,4) and a.shape[-1] not in (3,4) else a
+def _seen_by_pillow(f, kind): # -> is Pillow to decode it?, number of pictures in a PNG
+    "What libvips does not tell"
+    if kind not in ('PNG', 'TIFF'): return kind == 'BMP', 1
+    try:
+        with Image.open(f, formats=[kind]) as im:
+            if kind == 'PNG': return False, im.n_frames
+            return im.tag_v2.get(262) == 6 and im.tag_v2.get(259) != 7, 1 # luma and chroma, but no JPEG
+    except Exception: return False, 1                                     # libvips can read it, or says what is wrong
+
+def _by_pillow(f, kind): # -> a `pyvips.Image`, in memory
+    "A picture that libvips has no decoder for"
+    with Image.open(f, formats=[kind]) as im: return pyvips.Image.new_from_array(np.asarray(im.convert('RGB')))
 
 # %% ../nbs/01_capture.ipynb #e7a8bd25
-def _pixels(im, # an open Pillow picture
-            path, # its file
-            ) -> np.ndarray: # (h,w,3) uint8, uint16 or float32, not yet turned upright
-    "Decode, with grey as three channels and alpha dropped"
-    plain = im.mode in ('L','RGB','F','I') or im.mode.startswith('I;')
-    if _depth(im, path) > 8 and im.mode[0] not in 'FI': a = _decode_deep(path, im.format)
-    else: a = np.asarray(im if plain else im.convert('L' if im.mode in ('1','LA','La') else 'RGB'))
-    if a.dtype == np.int32 and 0 <= a.min() and a.max() <= 65535: a = a.astype(np.uint16)     # mode 'I' of older Pillow
-    if a.dtype not in (np.uint8, np.uint16, np.float32):
-        raise InputError(f"{path}: pixels of type {a.dtype}: export it with 8 or 16 bits a channel")
-    a = np.atleast_3d(a).astype(a.dtype.newbyteorder('='), copy=False)
-    return a[...,:3] if a.shape[2] > 2 else np.repeat(a[...,:1], 3, axis=2)
+_TYPES = dict(uchar=np.dtype(np.uint8), ushort=np.dtype(np.uint16), float=np.dtype(np.float32))
+_COLOURS = 'b-w', 'grey16', 'srgb', 'rgb', 'rgb16', 'scrgb'
+
+def _three(im, path): # a `pyvips.Image` as decoded -> of three channels and a type in `_TYPES`
+    "Colour or grey as three channels; alpha is dropped"
+    if im.interpretation == 'cmyk' and im.format == 'uchar': im = im.colourspace('srgb')
+    if im.interpretation not in _COLOURS: raise InputError(f"{path}: its colours are {im.interpretation}, of type {im.format}: export it in grey or RGB")
+    if im.format not in _TYPES: raise InputError(f"{path}: pixels of type {im.format}: export it with 8 or 16 bits a channel, or floats of 32 bits")
+    return im[0].bandjoin([im[0], im[0]]) if im.bands < 3 else im[:3] if im.bands > 3 else im
 
 # %% ../nbs/01_capture.ipynb #011cc504
 def _upright(a, # (h,w,3)
@@ -186,10 +199,6 @@ def _upright(a, # (h,w,3)
     if o in (5,6,7,8): a = a.swapaxes(0, 1)
     if o in (2,3,6,7): a = a[:,::-1]
     return a[::-1] if o in (3,4,7,8) else a
-
-def _upright_size(im): # an open Pillow picture
-    "Width and height once upright; recent Pillow turns TIFFs by itself"
-    return im.size[::-1] if im.format != 'TIFF' and im.getexif().get(274) in (5,6,7,8) else im.size
 
 # %% ../nbs/01_capture.ipynb #b4de1ab3
 def _fit(wh, # width, height
@@ -212,19 +221,71 @@ def _resize(a, # (h,w,3)
     return res if a.dtype.kind == 'f' else res.round().astype(a.dtype)
 
 # %% ../nbs/01_capture.ipynb #423da77e
-def read_image(path, # jpg, png or tif; 8 or 16 bits; grey or colour, alpha is dropped
+class _Picture(NamedTuple):
+    "A picture that is open: nothing is decoded yet"
+    image:pyvips.Image
+    size:tuple         # width, height of the whole, upright
+    turn:int           # EXIF orientation that is still to be undone, 1..8
+    pages:int          # pictures in the file
+
+def _open_picture(path, # a file of one of `_FORMATS`
+                  size=None, # longest side wanted, pixels: a JPEG can be decoded at 1/2, 1/4 or 1/8
+                  turned=False, # undo the orientation now? libvips then decodes all of it
+                  ) -> _Picture:
+    "Open a picture, to be read from top to bottom"
+    with _reading(path, 'copy it again, or export it with 8 or 16 bits a channel'), _open_file(path) as f:
+        kind = _kind(f, path)
+        pillow,pages = _seen_by_pillow(f, kind)
+        def load(**kw): return _by_pillow(f, kind) if pillow else _FORMATS[kind].load(os.fsencode(path), fail_on='error', **kw)
+        def noted(name): return im.get(name) if im.get_typeof(name) else 1
+        im = load(access='sequential')
+        (w,h),turn,pages = (im.width, im.height), noted('orientation'), max(pages, noted('n-pages'))
+        if Image.MAX_IMAGE_PIXELS and w*h > 2*Image.MAX_IMAGE_PIXELS: raise InputError(f"{path}: {_TOO_MANY}")
+        if turned and turn > 1: im,turn,(w,h) = load().autorot(),1,(h,w) if turn > 4 else (w,h)
+        elif kind == 'JPEG' and (k := _shrinkage((w,h), size)) > 1: im = load(access='sequential', shrink=k)
+        return _Picture(_three(im, path), (h,w) if turn > 4 else (w,h), turn, pages)
+
+def _shrinkage(wh, size):
+    "By how much a decoder may shrink a picture that is then resampled"
+    return max(k for k in (1,2,4,8) if all(a//k >= b for a,b in zip(wh, _fit(wh, size))))
+
+# %% ../nbs/01_capture.ipynb #499a23eb
+_FETCH = 16   # rows
+
+def _fetch(region, # `pyvips.Region` of a picture
+           y, # first row
+           out, # (r,w,3), filled
+           ):
+    "Decode rows of a picture"
+    for j in range(0, len(out), _FETCH):
+        m = min(_FETCH, len(out)-j)
+        out[j:j+m] = np.frombuffer(region.fetch(0, y+j, out.shape[1], m), out.dtype).reshape(m, -1, 3)
+
+def _decode(path, size=None, like=None): # as for `read_image` -> the picture, number of pictures in its file
+    "Read a picture"
+    p = _open_picture(path, size)
+    if like and tuple(like) != p.size:
+        what = '{}x{} pixels, the others {}x{}'.format(*p.size, *like)
+        raise InputError(f"{path}: {what}: crop or resize the photos to one size")
+    a = np.empty((p.image.height, p.image.width, 3), _TYPES[p.image.format])
+    with _reading(path): _fetch(pyvips.Region.new(p.image), 0, a)
+    return _resize(_upright(a, p.turn), _fit(p.size, size)), p.pages
+
+# %% ../nbs/01_capture.ipynb #48c0578f
+def _warn_of_pages(files, pages): # and the number of pictures in each
+    "One warning for all files that hold several pictures"
+    if not (several := [f for f,n in zip(files, pages) if n > 1]): return
+    more = f' and {len(several)-1} more hold' if len(several) > 1 else ' holds'
+    warnings.warn(_printable(f"{several[0]}{more} several pictures: took the first; if that is not meant, export the one you mean"), UserWarning, stacklevel=3)
+
+def read_image(path, # jpg, png, tif, webp or bmp; grey, palette, RGB, YCbCr or CMYK; 8 or 16 bits a channel, or floats; alpha is dropped
                size=None, # longest side in pixels; a smaller picture stays as it is
                like=None, # (width, height) it must have before it is made smaller
                ) -> np.ndarray: # (h,w,3) uint8, uint16 or float32
-    "Read a picture, upright"
-    path = Path(path)
-    with _reading(path), Image.open(path, formats=_FORMATS) as im:
-        wh = _upright_size(im)
-        if like and tuple(like) != wh:
-            what = '{}x{} pixels, the others {}x{}'.format(*wh, *like)
-            raise InputError(f"{path}: {what}: crop or resize the photos to one size")
-        if size is not None: im.draft(None, _fit(im.size, size))       # a JPEG can decode at 1/2, 1/4 or 1/8
-        return _resize(_upright(_pixels(im, path), im.getexif().get(274)), _fit(wh, size))
+    "Read a picture, upright; `InputError` where it cannot be read"
+    image,pages = _decode(Path(path), size, like)
+    _warn_of_pages([path], [pages])
+    return image
 
 # %% ../nbs/01_capture.ipynb #8944c5a2
 def write_png(path, # where to
@@ -251,13 +312,14 @@ def write_png(path, # where to
     return Path(path)
 
 # %% ../nbs/01_capture.ipynb #e32ffacb
-_suffixes = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp', '.webp')
 _companion = re.compile(r'(mask|normals?|normal_?map|albedo|diffuse|specular|height|depth|means?|medians?|materials?'
                         r'|plane_\d+|composite|thumb(nail)?)', re.I)
 
+_unread = tuple('.heic .heif .avif .jp2 .j2k .jxl .gif .exr .hdr .psd .dng .cr2 .cr3 .nef .arw .raf .orf .rw2'.split())   # other pictures
+
 def _folder(path): # a folder
     "Its files, sorted by name, hidden ones left out"
-    try: return sorted(f for f in path.iterdir() if not f.name.startswith('.') and (f.is_file() or f.is_symlink()))
+    try: return sorted(f for f in path.iterdir() if not f.name.startswith('.') and not f.is_dir())
     except OSError as e:
         raise InputError(f"{path}: cannot be read ({e.strerror or e}): check the path and your rights") from e
 
@@ -280,10 +342,13 @@ def _differences(lp, want, have, missing, key): # as in `_pair`
     known = {key(o) for o in want}
     twice = sorted(o for o,k in Counter(want).items() if o and k > 1)
     extra = [f.name for f in have if key(f.name) not in known]
+    other = [f.name for f in _folder(lp.parent) if f not in have and (f.suffix.lower() in _unread or f.name in missing)]
+    missing = [o for o in missing if key(o) not in {*map(key, other)}]
     parts = [f"{lp}: {len(want)} lights, {len(have)} photos beside it"]
-    for what,names in [('twice in the file', twice), ('not found', missing), ('not in the file', extra)]:
+    for what,names in [('twice in the file', twice), ('not found', missing), ('not in the file', extra), ('of a kind that cannot be read', other)]:
         if any(names): parts.append(f"{what}: {_some(names)}")
-    return '; '.join(parts) + ": put the photos beside the .lp file, or correct its lines"
+    fix = 'export them as JPEG, PNG, TIFF, BMP or WebP' if other else 'put the photos beside the .lp file, or correct its lines'
+    return f"{'; '.join(parts)}: {fix}"
 
 # %% ../nbs/01_capture.ipynb #c83b7d94
 def _pair(lp, # path of the `.lp`
@@ -292,14 +357,13 @@ def _pair(lp, # path of the `.lp`
     "The photo of each light: by name, or by order if no name is found"
     files,want = _photos(lp.parent), [base_name(o) for o in names]
     for key in (str, str.lower, lambda o: Path(o).stem.lower()):
-        found = {key(f.name): f for f in reversed(files)}
+        found = {key(_as_text(f.name)): f for f in reversed(files)}
         if len({*map(key, want)} & {*found}) == len(want): return [found[key(o)] for o in want]
     missing = [o for o in want if key(o) not in found]
     photos = [f for f in files if not _companion.fullmatch(f.stem)]
     if len(photos) != len(want) or len(missing) < len(want):
         raise InputError(_differences(lp, want, photos, missing, key))
-    if any(names): warnings.warn(f"{lp}: no photo has a name given there: paired by order, {want[0]} with "
-                                 f"{photos[0].name} and so on", UserWarning, stacklevel=3)
+    if any(names): warnings.warn(_printable(f"{lp}: no photo has a name given there: paired by order, {want[0]} with {photos[0].name} and so on"), UserWarning, stacklevel=3)
     return photos
 
 # %% ../nbs/01_capture.ipynb #026cd4bd
@@ -352,23 +416,24 @@ def _read_images(files, # n photos
                  progress=None, # a bar: True, False, or None when there is much to read
                  ) -> np.ndarray: # (n,h,w,3)
     "Decode photos of one size and type into one array"
-    with _reading(files[0]), Image.open(files[0], formats=_FORMATS) as im: like = _upright_size(im)
-    def read(f): return read_image(f, size, like)
-    first = read(files[0])
+    like,pages = _open_picture(files[0]).size, []
+    def read(f): return _decode(f, size, like)
+    first,count = read(files[0]); pages.append(count)
     try: res = np.empty((len(files), *first.shape), first.dtype)
     except MemoryError:
         what = f'{len(files)} photos of {like[0]}x{like[1]}'
         raise InputError(f"{files[0].parent}: {what} exceed the memory: pass size= to load smaller ones") from None
     res[0] = first
-    if progress is None: progress = like[0]*like[1]*len(files) > 3e8
+    if progress is None: progress = like[0]*like[1]*len(files) > 3e8 or len(files) > 5000
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         try:
-            for i,a in enumerate(_ahead(pool, read, files[1:], progress), 1):
+            for i,(a,count) in enumerate(_ahead(pool, read, files[1:], progress), 1):
                 if a.dtype != res.dtype:
                     what = f'{a.dtype} pixels, {files[0].name} has {res.dtype}'
                     raise InputError(f"{files[i]}: {what}: export all with the same depth")
-                res[i] = a
+                res[i] = a; pages.append(count)
         finally: pool.shutdown(wait=True, cancel_futures=True)
+    _warn_of_pages(files, pages)
     return res
 
 # %% ../nbs/01_capture.ipynb #3e322567
@@ -498,7 +563,9 @@ def save(self:Capture,
 # %% ../nbs/01_capture.ipynb #6baf00c4
 def _says_linear(path): # a picture
     "Whether a PNG notes that its values are linear"
-    with _reading(path), Image.open(path, formats=_FORMATS) as im: return im.info.get('gamma') == 1
+    with _reading(path), _open_file(path) as f:
+        if _kind(f, path) != 'PNG': return False
+        with Image.open(f, formats=['PNG']) as im: return im.info.get('gamma') == 1
 
 # %% ../nbs/01_capture.ipynb #38880d69
 def _named_files(path): # as for `capture_files`
@@ -526,9 +593,9 @@ def load(cls:Capture,
     before = [*map(_stamp, files)]
     images = _as_images(_read_images(files, size, progress))
     _check_stamps(files, before)
-    with Image.open(files[0], formats=_FORMATS) as im: full = _upright_size(im)
+    full = _open_picture(files[0]).size
     folder = path if (path := Path(path)).is_dir() else path.parent
     masks = _inside([f for f in _photos(folder) if f.stem.lower() == 'mask' and f.name not in names], folder)
     mask = _as_mask(read_image(masks[0], size, full), images.shape[1:3]) if masks else None
     if linear is None: linear = _says_linear(files[0])
-    return cls.__new__(cls)._set(images, lights, names, mask, bool(linear))
+    return cls.__new__(cls)._set(images, lights, [*map(_as_text, names)], mask, bool(linear))

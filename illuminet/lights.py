@@ -17,8 +17,18 @@ from pathlib import Path
 import numpy as np, torch
 
 # %% ../nbs/00_lights.ipynb #aa349a66
+def _printable(text, # anything
+               ) -> str: # on one line
+    "Text that is safe to print: line breaks, control characters and bytes that are no text as escapes"
+    text = str(text)
+    return text if text.isprintable() else ''.join(o if o.isprintable() else repr(o)[1:-1] for o in text)
+
 class InputError(ValueError):
     "Wrong input from the user: the message names the file or argument, the value, and the remedy"
+    def __init__(self,
+                 message, # what is wrong; made printable
+                 ):
+        super().__init__(_printable(message))
 
 # %% ../nbs/00_lights.ipynb #e31a422a
 def _as_rows(a, # (3,) or (n,3)
@@ -408,7 +418,7 @@ def _within(path, # of a file or folder
     return Path(folder)/real.relative_to(root)
 
 # %% ../nbs/00_lights.ipynb #3c742026
-_number = re.compile(r'[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?')
+_number = re.compile(r'[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?')   # one way to match, so that time grows with length alone
 
 def _parse_lp_line(line, # one line, not blank
                    where, # file and line number, for the message
@@ -426,16 +436,45 @@ def _parse_lp_line(line, # one line, not blank
     return (name[0].strip().strip('"') if name else ''), v
 
 # %% ../nbs/00_lights.ipynb #47e810cc
+_NO_FILES = {stat.S_IFDIR: 'a folder', stat.S_IFIFO: 'a FIFO', stat.S_IFCHR: 'a device', stat.S_IFBLK: 'a device', stat.S_IFSOCK: 'a socket'}
+
+def _check_file(mode, path):
+    "`InputError` for what is no regular file"
+    if not stat.S_ISREG(mode): raise InputError(f"{path}: is {_NO_FILES.get(stat.S_IFMT(mode), 'something else')}: give a file")
+
+def _without_waiting(path, flags): # as the opener of `open`
+    return os.open(path, flags | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_NOCTTY', 0))
+
+def _open_file(path, # of a regular file
+               most=None, # bytes; larger files are refused
+               ): # binary, at its start
+    "A file to read: every reader opens it here"
+    try:
+        _check_file(os.stat(path).st_mode, path)                         # before: a device may act when it is opened
+        f = open(path, 'rb', opener=_without_waiting)
+    except (OSError, ValueError) as e:
+        if isinstance(e, InputError): raise
+        raise InputError(f"{path}: cannot be read ({getattr(e, 'strerror', None) or e}): check the path and your rights") from e
+    try:
+        about = os.fstat(f.fileno())
+        _check_file(about.st_mode, path)                                 # and again: it is this one that is read
+        if most and about.st_size > most: raise InputError(f"{path}: {about.st_size/1e6:.0f} MB, too large: such a file has at most {most/1e6:.0f} MB")
+    except InputError: f.close(); raise
+    return f
+
+def _read_bytes(path, # of a regular file
+                most, # bytes; larger files are refused
+                ) -> bytes: # as many as the file has now
+    "All of a file"
+    with _open_file(path, most) as f: return f.read(os.fstat(f.fileno()).st_size)
+
+# %% ../nbs/00_lights.ipynb #b7baec95
+_LP_BYTES,_LP_LINE = 10_000_000, 10_000   # of a light file, of a line in it, at most
+
 def _read_text(path, # a text file
-               max_bytes=10_000_000, # larger files are refused
                ) -> str:
     "The text of a small file, whatever its encoding"
-    try:
-        n = path.stat().st_size
-        if n > max_bytes: raise InputError(f"{path}: {n/1e6:.0f} MB is too large for a light file: give a .lp file")
-        raw = path.read_bytes()
-    except OSError as e:
-        raise InputError(f"{path}: cannot be read ({e.strerror or e}): check the path and your rights") from e
+    raw = _read_bytes(path, _LP_BYTES)
     if raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE): return raw.decode('utf-16', 'replace')
     if b'\0' in raw: raise InputError(f"{path}: not a text file: give a .lp file")
     try: return raw.decode('utf-8-sig')
@@ -457,8 +496,9 @@ def read_lp(path, # a `.lp` file
             ) -> tuple: # names: list of n str as written ('' if the file has none); lights: (n,3) float32, unit length
     "Names and lights of a `.lp` file"
     path = Path(path)
-    def warn(msg): warnings.warn(f"{path}{msg}", UserWarning, stacklevel=3)
+    def warn(msg): warnings.warn(_printable(f"{path}{msg}"), UserWarning, stacklevel=3)
     rows = [(i,t.strip()) for i,t in enumerate(re.split(r'\r\n|\r|\n', _read_text(path)), 1) if t.strip()]
+    if long := [i for i,t in rows if len(t) > _LP_LINE]: raise InputError(f"{path}, line {long[0]}: over {_LP_LINE} characters: write one line 'name x y z' for each photo")
     count = int(rows.pop(0)[1]) if rows and re.fullmatch(r'\d{1,9}', rows[0][1]) else None
     if rows and _has_dummy(rows, count): warn(", line {}: left out '{}', which is no light".format(*rows.pop(0)))
     if not rows: raise InputError(f"{path}: holds no light: write one line 'name x y z' for each photo")
@@ -476,13 +516,17 @@ def base_name(name, # a path from any computer
     "The last part of a path, be it written with / or with \\"
     return re.split(r'[/\\]', str(name))[-1]
 
+def _as_text(name): # of a file
+    "A name whose bytes are no UTF-8, read as Latin-1, as `read_lp` reads such names"
+    return re.sub('[\ud800-\udfff]', lambda m: chr(ord(m[0])-0xdc00) if '\udc80' <= m[0] <= '\udcff' else '\ufffd', name)
+
 # %% ../nbs/00_lights.ipynb #47258809
 def write_lp(path, # where to
              names, # n file names; folders are left out
              lights, # (n,3)
              ): # the path
     "Write a `.lp` file that all programs read, sorted by name"
-    lights,names = _unit_rows(lights).astype(np.float64).round(6)+0., [base_name(o) for o in names]
+    lights,names = _unit_rows(lights).astype(np.float64).round(6)+0., [_as_text(base_name(o)) for o in names]
     if len(names) != len(lights):
         raise InputError(f"{path}: {len(names)} names, {len(lights)} lights: give one name for each light")
     for o in names:

@@ -10,10 +10,9 @@ import json, os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import numpy as np, pyvips, torch
-from PIL import Image
 from .lights import *
 from .capture import *
-from .capture import _says_linear, _reading, _stamp, _check_stamps, _FORMATS
+from .capture import _check_floats, _check_stamps, _fetch, _open_picture, _reading, _says_linear, _stamp, _TYPES, _warn_of_pages, _why
 from .photometry import *
 from .relightable import *
 from .relightable import _no_model
@@ -21,11 +20,7 @@ from .rbf import *
 from .bake import *
 
 # %% ../nbs/18_stream.ipynb #dcc08380
-_FETCH = 16   # rows taken from a photo at a time: larger pieces are mapped and unmapped by the system each time, which halves the speed
-
-def _why(e): # pyvips.Error
-    "What libvips says in its last line"
-    return str(e).strip().splitlines()[-1].strip()
+_STEP = 16   # a strip has a multiple of so many rows
 
 class Strips:
     "The photos of a capture, display-coded, as strips of rows: `for rows,strip in Strips(path)`; each strip is overwritten by the next"
@@ -36,53 +31,37 @@ class Strips:
                  ):
         self.files,self.lights = capture_files(path)
         self.values,self.threads = values,threads or os.cpu_count() or 1
-        self._images = images = self._open_all()
-        sizes = {(o.height, o.width, o.format) for o in images}
-        if len(sizes) > 1: raise InputError(f"{path}: photos of {len(sizes)} sizes or depths: export all alike")
-        (h,w,depth), = sizes
-        if depth not in ('uchar', 'ushort'): raise InputError(f"{path}: pixels of type {depth}: export with 8 or 16 bits a channel")
-        self.shape,self.dtype = (len(self.files), h, w, 3), np.dtype(np.uint8 if depth == 'uchar' else np.uint16)
-        top = np.iinfo(self.dtype).max
-        self.code = (linear_to_srgb(np.arange(top+1)/top)*top).round().astype(self.dtype) if _says_linear(self.files[0]) else None
-
-    def _open(self, file):
-        "A photo, upright, in three channels, to be read from top to bottom"
-        with _reading(file), Image.open(file, formats=_FORMATS): pass            # libvips knows other formats, and no limit
-        try:
-            im = pyvips.Image.new_from_file(str(file), access='sequential', fail_on='error')
-            turned = im.get('orientation') > 1 if im.get_typeof('orientation') else False
-            if turned: im = pyvips.Image.new_from_file(str(file), fail_on='error').autorot()
-            if im.interpretation == 'cmyk': im = im.colourspace('srgb')
-            if im.bands < 3: im = im[0].bandjoin([im[0], im[0]])
-            return im[:3] if im.bands > 3 else im
-        except pyvips.Error as e: raise InputError(f"{file}: cannot be read ({_why(e)}): copy it again, or export it as JPEG, PNG or TIFF") from e
+        photos = self._open_all()
+        if len(sizes := {(o.size, o.image.format) for o in photos}) > 1: raise InputError(f"{path}: photos of {len(sizes)} sizes or depths: export all alike")
+        _warn_of_pages(self.files, [o.pages for o in photos])
+        self._photos,(w,h) = photos,photos[0].size
+        self.shape,self.dtype = (len(self.files), h, w, 3),_TYPES[photos[0].image.format]
+        self.top = 1. if self.dtype.kind == 'f' else np.iinfo(self.dtype).max           # what stands for 1
+        self.code = (linear_to_srgb(np.arange(self.top+1)/self.top)*self.top).round().astype(self.dtype) if _says_linear(self.files[0]) else None
 
     @property
     def rows(self):
         "How many a strip has, but for the last"
         n,h,w,_ = self.shape
-        return min(h, max(1, self.values//(n*w*3*_FETCH))*_FETCH)
+        return min(h, max(1, self.values//(n*w*3*_STEP))*_STEP)
 
     def _open_all(self):
         self._stamps = [*map(_stamp, self.files)]
-        with ThreadPoolExecutor(self.threads) as pool: return list(pool.map(self._open, self.files))
+        with ThreadPoolExecutor(self.threads) as pool: return list(pool.map(lambda o: _open_picture(o, turned=True), self.files))
 
     def __iter__(self):
         n,h,w,_ = self.shape
         k = self.rows
-        images,self._images = self._images or self._open_all(), None              # what was opened can be read once
-        regions = [pyvips.Region.new(o) for o in images]
+        photos,self._photos = self._photos or self._open_all(),None              # what was opened can be read once
+        regions = [pyvips.Region.new(o.image) for o in photos]
         strip = np.empty((n, k, w, 3), self.dtype)
         def read(i, y, y1):
-            try:
-                for j in range(y, y1, _FETCH):
-                    m = min(_FETCH, y1-j)
-                    strip[i, j-y:j-y+m] = np.frombuffer(regions[i].fetch(0, j, w, m), self.dtype).reshape(m, w, 3)
-            except pyvips.Error as e: raise InputError(f"{self.files[i]}: cannot be read ({_why(e)}): copy it again") from e
+            with _reading(self.files[i], 'copy it again'): _fetch(regions[i], y, strip[i, :y1-y])
         with ThreadPoolExecutor(self.threads) as pool:
             for y in range(0, h, k):
                 y1 = min(h, y+k)
                 list(pool.map(lambda i: read(i, y, y1), range(n)))
+                if self.dtype.kind == 'f': _check_floats(strip[:, :y1-y])
                 yield slice(y, y1), strip[:, :y1-y] if self.code is None else self.code[strip[:, :y1-y]]
         _check_stamps(self.files, self._stamps)
 
@@ -164,7 +143,7 @@ def fit_large(path, # folder with photos and a `.lp` file, or that file
 def _stream_basis(strips, out, method, planes, **config):
     "Coefficients of a fixed basis"
     r = Relightable.methods[method]({}, **config)
-    inverse = (np.linalg.pinv(r._basis(strips.lights))/np.iinfo(strips.dtype).max).astype(np.float32)
+    inverse = (np.linalg.pinv(r._basis(strips.lights))/strips.top).astype(np.float32)
     n,h,w,_ = strips.shape
     def solve(x): return torch.from_numpy(inverse@x.astype(np.float32).reshape(n, -1)).half().numpy().reshape(len(inverse), -1, 3)   # PyTorch halves 20 times faster than NumPy
     with TensorWriter(out/'model.safetensors', dict(coefficients=(np.float16, (len(inverse), h, w, 3)))) as f:
@@ -185,9 +164,9 @@ def _stream_baked(strips, out, method, planes, **config):
     "Interpolation between the photos, baked with each strip as a group of its own"
     n,h,w,_ = strips.shape
     if planes < 2: raise InputError(f"planes={planes}: give at least 2")
-    strips.values = max(min(strips.values, h//16*n*w*3), (h//256+_FETCH)*n*w*3)             # 16 to 256 groups, where there are rows enough: one byte names them
+    strips.values = max(min(strips.values, h//16*n*w*3), (h//256+_STEP)*n*w*3)             # 16 to 256 groups, where there are rows enough: one byte names them
     count = -(-h//strips.rows)
-    k,top,fine = min(planes-(count > 1), 3*n), np.float32(np.iinfo(strips.dtype).max), np.float32(32767/np.sqrt(3*n))   # what a component may hold, as 16 bits
+    k,top,fine = min(planes-(count > 1), 3*n), np.float32(strips.top), np.float32(32767/np.sqrt(3*n))   # what a component may hold, as 16 bits
     shapes = dict(planes=(np.uint8, (k, h, w)), lights=(np.float32, (n, 3)), basis=(np.float16, (count, n, k+1, 3)), low=(np.float32, (count, k)), high=(np.float32, (count, k)))
     tables,seen,missed = [], [], []
     with TensorWriter(out/'model.safetensors', shapes | (dict(index=(np.uint8, (1, h, w))) if count > 1 else {})) as t:
@@ -240,7 +219,7 @@ def _write_strips(path, # .png, .jpg or .tif
                 for x in strips: f.write(np.ascontiguousarray(x, dtype))
             kind = dict(format='uchar', interpretation='srgb') if dtype == np.uint8 else dict(format='ushort', interpretation='rgb16')
             how = dict(Q=95, subsample_mode='off') if tmp.suffix.lower() in ('.jpg', '.jpeg') else {}
-            pyvips.Image.rawload(str(raw), shape[1], shape[0], 3, access='sequential', **kind).write_to_file(str(tmp), **how)
+            pyvips.Image.rawload(os.fsencode(raw), shape[1], shape[0], 3, access='sequential', **kind).write_to_file(os.fsencode(tmp), **how)
         except pyvips.Error as e: raise InputError(f"{path}: cannot be written ({_why(e)}): end it in .png, .jpg or .tif") from e
     return Path(path)
 
