@@ -7,12 +7,14 @@ __all__ = ['PRIOR', 'OTHERS', 'SURE', 'light_kernels', 'choose_kernel', 'kriging
            'Kriging']
 
 # %% ../nbs/13_kriging.ipynb #f550a24b
+import functools
 import numpy as np
 from scipy.optimize import minimize
 from .lights import *
 from .capture import *
 from .relightable import *
 from .rbf import *
+from .rbf import _check_number, _MANY
 
 # %% ../nbs/13_kriging.ipynb #654e6e05
 def light_kernels(a, # (m, 3) unit vectors
@@ -30,8 +32,18 @@ def light_kernels(a, # (m, 3) unit vectors
     return dict(one=np.ones_like(cos), z=z, slope=slope, zz=z**2, zslope=z*slope, slope2=slope**2, slope3=slope**3, arc=(np.sin(angle)+(np.pi-angle)*cos)/np.pi, near=matern(.3), far=matern(.8), rough=np.exp(-d/.35),
                 glare10=glare(10), glare20=glare(20), glare35=glare(35), spot20=glare(20)*matern(.2), spot35=glare(35)*matern(.3), noise=(d < 1e-6).astype(np.float64))
 
-def _sum(kernel, a, b): return sum(kernel[k]*o for k,o in light_kernels(a, b).items())
-def _precision(lights, kernel): return np.linalg.inv(_sum(kernel, lights, lights) + 1e-5*np.eye(len(lights)))
+def _sum(kernel, a, b, values=1<<20): # (m, 3), (n, 3) -> (m, n), so many values at a time
+    step = max(1, values//len(b))
+    return np.concatenate([sum(kernel[k]*o for k,o in light_kernels(a[i:i+step], b).items()) for i in range(0, len(a), step)])
+
+def _precision(lights, kernel):
+    _check_number(len(lights))
+    return _inverted(np.asarray(lights, np.float64).tobytes(), tuple(kernel.items()))
+
+@functools.lru_cache(4)
+def _inverted(lights, kernel): # bytes of (n, 3) float64, pairs of name and weight; kept while a light is dragged
+    lights = np.frombuffer(lights).reshape(-1, 3)
+    return np.linalg.inv(_sum(dict(kernel), lights, lights) + 1e-5*np.eye(len(lights)))
 
 # %% ../nbs/13_kriging.ipynb #45747fba
 PRIOR = dict(noise=(-9.5, 1.))      # mean and spread of the logarithm of a weight; of the others:
@@ -96,11 +108,13 @@ class Kriging(LinearRelightable, method='kriging'):
             share=None, # of kriging, 0..1, the rest being RBF; None: 1 where it is far better at photos left out, else a half
             ):
         "Keep the photos and their lights"
-        products = gram(coded_photos(cap), cap.mask) if kernel is None or share is None else None
-        if kernel is None: kernel = choose_kernel(cap.lights, products)
+        _check_number(len(cap))
+        some = cap if len(cap) <= _MANY else cap[some_pixels(len(cap), _MANY)]        # enough to choose from
+        products = gram(coded_photos(some), some.mask) if kernel is None or share is None else None
+        if kernel is None: kernel = choose_kernel(some.lights, products)
         if missing := light_kernels(cap.lights[:1], cap.lights[:1]).keys()-kernel: raise InputError(f"kernel: no weight for {', '.join(sorted(missing))}")
         if share is not None and not (isinstance(share, (int, float)) and 0 <= share <= 1): raise InputError(f"share={share!r}: give a number from 0 to 1")
-        if share is None: share = choose_share(cap.lights, products, kernel)
+        if share is None: share = choose_share(some.lights, products, kernel)
         return cls(dict(photos=coded_photos(cap), lights=cap.lights), kernel=kernel, share=share)
 
     def weights(self,

@@ -47,8 +47,8 @@ def _as_rows(a, # (3,) or (n,3)
 def _no_direction(v, # (3,) any numbers
                   ): # a reason, or None
     "What keeps `v` from being a direction"
-    if not np.isfinite(v).all(): return 'is not finite'
-    if np.abs(v).max() < 1e-4 and np.linalg.norm(v) < 1e-4: return 'has no length'
+    if not all(map(math.isfinite, v)): return 'is not finite'
+    if math.hypot(*v) < 1e-4: return 'has no length'
 
 # %% ../nbs/00_lights.ipynb #eda2518d
 def _unit_rows(a, # (3,) or (n,3)
@@ -431,7 +431,7 @@ def _parse_lp_line(line, # one line, not blank
         if not _number.fullmatch(o):
             raise InputError(f"{where}: {o[:80]!r} is not a number: write 'name x y z', as in 'a.jpg 0.3 -0.2 0.93'")
     v = tuple(float(o.replace(',', '.')) for o in (x,y,z))
-    if why := _no_direction(np.array(v)):
+    if why := _no_direction(v):
         raise InputError(f"{where}: '{x} {y} {z}' {why}: give a direction of non-zero length")
     return (name[0].strip().strip('"') if name else ''), v
 
@@ -469,7 +469,7 @@ def _read_bytes(path, # of a regular file
     with _open_file(path, most) as f: return f.read(os.fstat(f.fileno()).st_size)
 
 # %% ../nbs/00_lights.ipynb #b7baec95
-_LP_BYTES,_LP_LINE = 10_000_000, 10_000   # of a light file, of a line in it, at most
+_LP_BYTES,_LP_LINE,_LP_LIGHTS = 10_000_000, 10_000, 200_000   # bytes of a light file, characters of a line, lights: at most
 
 def _read_text(path, # a text file
                ) -> str:
@@ -499,6 +499,7 @@ def read_lp(path, # a `.lp` file
     def warn(msg): warnings.warn(_printable(f"{path}{msg}"), UserWarning, stacklevel=3)
     rows = [(i,t.strip()) for i,t in enumerate(re.split(r'\r\n|\r|\n', _read_text(path)), 1) if t.strip()]
     if long := [i for i,t in rows if len(t) > _LP_LINE]: raise InputError(f"{path}, line {long[0]}: over {_LP_LINE} characters: write one line 'name x y z' for each photo")
+    if len(rows) > _LP_LIGHTS: raise InputError(f"{path}: {len(rows)} lines, at most {_LP_LIGHTS} can be read: give a .lp file")
     count = int(rows.pop(0)[1]) if rows and re.fullmatch(r'\d{1,9}', rows[0][1]) else None
     if rows and _has_dummy(rows, count): warn(", line {}: left out '{}', which is no light".format(*rows.pop(0)))
     if not rows: raise InputError(f"{path}: holds no light: write one line 'name x y z' for each photo")

@@ -9,6 +9,7 @@ __all__ = ['COORDINATES', 'KERNELS', 'SMOOTHINGS', 'FEW', 'rbf_weights', 'rbf_we
 # %% ../nbs/12_rbf.ipynb #014918e3
 import functools, itertools
 import numpy as np
+from scipy.spatial.distance import cdist
 from .lights import *
 from .capture import *
 from .metrics import *
@@ -19,6 +20,12 @@ COORDINATES = {'stereographic': stereographic, 'sphere': lambda lights: np.asarr
 KERNELS = {'thin-plate': lambda r2: .5*r2*np.log(np.maximum(r2, 1e-30)), 'power': lambda r2: -r2**.75}
 SMOOTHINGS = (0., 1e-3, 1e-2, 3e-2)
 FEW = 12     # photos: with fewer, leaving one out tears a hole that later lights will not meet, and tells nothing
+_MOST = 2048 # photos that can be solved for: time grows with the third power of their number, memory with the second
+_MANY = 256  # photos that are looked at when settings are chosen
+
+def _check_number(n): # of photos
+    "`InputError` for too many"
+    if n > _MOST: raise InputError(f"{n} photos: interpolation solves for all at once, for {_MOST} at most: leave some out, or take method ptm, hsh or pixelnet")
 
 # %% ../nbs/12_rbf.ipynb #59d829ac
 def _coordinates(lights, kind):
@@ -28,7 +35,7 @@ def _coordinates(lights, kind):
 def _kernel(a, b, kind): # (m, d), (n, d) -> (m, n)
     "The kernel between points"
     if kind not in KERNELS: raise InputError(f"kernel={kind!r}: choose one of {', '.join(KERNELS)}")
-    return KERNELS[kind](((a[:, None]-b[None])**2).sum(-1))
+    return KERNELS[kind](cdist(a, b, 'sqeuclidean'))
 
 def _affine(u): # (m, d) -> (m, d+1)
     "1, u"
@@ -39,6 +46,7 @@ def _system(u, # (n, d) coordinates of the lights
             smoothing=0., # added to the diagonal
             ) -> np.ndarray: # (n+d+1, n+d+1), symmetric
     "What the coefficients of the spline solve"
+    _check_number(len(u))
     p = _affine(u)
     return np.block([[_kernel(u, u, kernel)+smoothing*np.eye(len(u)), p], [p.T, np.zeros((p.shape[1],)*2)]])
 
@@ -87,12 +95,15 @@ def rbf_weights_loo(lights, # (n, 3)
     return res
 
 # %% ../nbs/12_rbf.ipynb #3bb25746
+_GRAM = 20_000_000   # pixels of all photos that are looked at
+
 def gram(photos, # (n, h, w, 3)
          mask=None, # (h, w) bool: pixels that count; None: all
          pixels:int=100_000, # that are looked at, at most
          ) -> np.ndarray: # (n, n): mean products, of values in 0..1
     "Products between the photos"
     at = np.arange(photos[0].size//3) if mask is None else np.flatnonzero(mask)
+    pixels = min(pixels, max(1, _GRAM//len(photos)))
     x = to_float(photos.reshape(len(photos), -1, 3)[:, at[some_pixels(len(at), pixels)]]).reshape(len(photos), -1)
     return x@x.T/x.shape[1]
 
@@ -109,10 +120,12 @@ def choose_rbf(cap, # `Capture`
                smoothing=None, # one, or None to choose among `SMOOTHINGS`
                ) -> dict: # coordinates, kernel, smoothing: keywords for `rbf_weights`
     "The interpolation that makes each photo best from the others"
+    _check_number(len(cap))
     tries = itertools.product(*([given] if given is not None else some for given,some in
                                 ((coordinates, ('stereographic', 'sphere')), (kernel, KERNELS), (smoothing, SMOOTHINGS))))
     tries = [dict(coordinates=c, kernel=k, smoothing=s) for c,k,s in tries]
     if len(cap) < FEW or len(tries) == 1: return tries[0]
+    if len(cap) > _MANY: cap = cap[some_pixels(len(cap), _MANY)]
     products = gram(coded_photos(cap), cap.mask)
     def loss(kw): return np.log(np.maximum(loo_errors(rbf_weights_loo(cap.lights, **kw), products), 1e-7)).mean()
     return min(tries, key=loss)
@@ -126,16 +139,23 @@ def rbf_gap(lights, # (n, 3): the lights of the photos
     "How far each target is from the lights that its weights use: the power function of the thin-plate kernel"
     u,t = _coordinates(lights, coordinates), _coordinates(targets, coordinates)
     phi = _kernel(u, u, 'thin-plate')
-    return np.sqrt(np.maximum(np.einsum('mn,nk,mk->m', weights, phi, weights) - 2*(weights*_kernel(t, u, 'thin-plate')).sum(1), 0))
+    return np.sqrt(np.maximum(((weights@phi)*weights).sum(1) - 2*(weights*_kernel(t, u, 'thin-plate')).sum(1), 0))
 
 # %% ../nbs/12_rbf.ipynb #3d42668c
+@functools.lru_cache(16)
+def _median_gap(lights): # bytes of (n, 3) float64
+    "Median gap of leaving one out; 0 where every light has a twin"
+    lights = np.frombuffer(lights).reshape(-1, 3)
+    gaps = rbf_gap(lights, lights, rbf_weights_loo(lights))
+    gaps = gaps[gaps > 1e-6]                                         # lights with a twin leave no gap
+    return float(np.median(gaps)) if len(gaps) else 0.
+
 def reach_of(gap, # (m,) from `rbf_gap`
              lights, # (n, 3) the correction was learnt on
              ) -> np.ndarray: # (m,) float32 in 0..1
     "How much of the correction a light takes: most where its gap is the median gap of leaving one out"
-    gaps = rbf_gap(lights, lights, rbf_weights_loo(lights))
-    gaps = gaps[gaps > 1e-6]                                         # lights with a twin leave no gap
-    g = np.maximum(gap/np.median(gaps), 1e-9) if len(gaps) else np.ones(len(gap))
+    median = _median_gap(np.asarray(lights, np.float64).tobytes())
+    g = np.maximum(gap/median, 1e-9) if median else np.ones(len(gap))
     return np.minimum(g, 1/g).astype(np.float32)
 
 # %% ../nbs/12_rbf.ipynb #41e2d677
