@@ -77,7 +77,13 @@ def read_surface(photo, # (h, w, 3) uint8, uint16 or float in 0..1, display-code
     h,w = y.shape[2:]
     planes = (net or _shipped(SurfaceNet))(_padded(y), turned_light(light, *turn)[None])
     planes = turned_back({k: v[..., :h, :w] for k,v in planes.items()}, *turn)
+    planes = _tinted(planes, x, F.normalize(light, dim=0)[None])
     return _sharpened(planes, x.mean(1, keepdim=True), _tensor(photo, _KEEP).mean(1, keepdim=True))
+
+def _tinted(planes, photo, light): # gloss where the photo is dark takes the colour of the surface: what is seen there is no mirror image of a lamp
+    colour = surface_colour(planes, photo, light).mean(1, keepdim=True).clamp(min=.02)
+    dark = 1-((photo.mean(1, keepdim=True)-.06)/.14).clamp(0, 1)
+    return planes | dict(gloss=planes['gloss']*(1-dark), sheen=planes['sheen']+dark*planes['gloss']/colour)
 
 def _sharpened(planes, grey, large): # planes of a small photo -> of the larger one
     if grey.shape == large.shape: return planes

@@ -22,12 +22,25 @@ def _quadratic(lights, # (..., 3) unit vectors
     x,y,z = lights.unbind(-1)
     return torch.stack([torch.ones_like(x), x, y, z, x*y, x*z, y*z, x*x-y*y, 3*z*z-1], -1)
 
-# %% ../nbs/24_surface.ipynb #879ec41b
-PLANES = dict(slope=2, albedo=3, trust=1, ambient=1, shadow=9, gloss=1, sheen=1, sharpness=1)   # channels of the last layer
+# %% ../nbs/24_surface.ipynb #83769690
+_NEAR = 15,61   # pixels across of the surroundings
+
+def _surroundings(x, k): # (b, c, h, w) -> mean of k by k pixels, fewer at the edge
+    x = F.avg_pool2d(x, (k, 1), 1, (k//2, 0), count_include_pad=False)
+    return F.avg_pool2d(x, (1, k), 1, (0, k//2), count_include_pad=False)
 
 def _exposed(photo): # (b, 3, h, w) -> (b, 1, h, w): 1 where it is neither dark nor burnt, 0 where there is little to see
     value = photo.mean(1, keepdim=True)
     return ((value-.06)/.14).clamp(0, 1)*((1-value)/.03).clamp(0, 1)
+
+def _hue(photo): # (b, 3, h, w) -> (b, 3, h, w), linear, of mean 1 over the channels
+    x,seen = srgb_to_linear(photo),_exposed(photo)
+    near,far = (_surroundings(x*seen, k) for k in _NEAR)
+    x = x + near + .05*far + 1e-6
+    return x/x.mean(1, keepdim=True)
+
+# %% ../nbs/24_surface.ipynb #879ec41b
+PLANES = dict(slope=2, albedo=3, trust=1, ambient=1, shadow=9, gloss=1, sheen=1, sharpness=1)   # channels of the last layer
 
 def surface_planes(photo, # (b, 3, h, w) in 0..1, display-coded
                    raw, # (b, 19, h, w), as `PLANES` has them
@@ -35,7 +48,7 @@ def surface_planes(photo, # (b, 3, h, w) in 0..1, display-coded
     "Normals (unit), albedo (linear), trust 0..1, ambient, shadow, gloss, sheen and sharpness from the last layer"
     slope,albedo,trust,ambient,shadow,gloss,sheen,sharpness = raw.split(list(PLANES.values()), 1)
     return dict(normals=F.normalize(torch.cat([slope, torch.ones_like(trust)], 1), dim=1),
-                albedo=1.5*srgb_to_linear(torch.sigmoid(logit(photo, .02)+.7+albedo)),
+                albedo=1.5*srgb_to_linear(torch.sigmoid(logit(photo, .02)+.7+albedo)).mean(1, keepdim=True)*_hue(photo),
                 trust=torch.maximum(torch.sigmoid(trust+1), _exposed(photo)), ambient=.05*F.softplus(ambient), shadow=shadow,
                 gloss=.1*F.softplus(gloss-1), sheen=.1*F.softplus(sheen-1), sharpness=4*torch.exp(4.6*torch.sigmoid(sharpness-1)))
 
@@ -121,12 +134,6 @@ def turned_back(planes, # from `surface_planes`, of a photo that was turned
     return planes | dict(normals=n, shadow=torch.einsum('kj,bjhw->bkhw', _harmonics_turned(k, flip), planes['shadow']))
 
 # %% ../nbs/24_surface.ipynb #dfbef787
-_NEAR = 15,61   # pixels across of the surroundings
-
-def _surroundings(x, k): # (b, c, h, w) -> mean of k by k pixels, fewer at the edge
-    x = F.avg_pool2d(x, (k, 1), 1, (k//2, 0), count_include_pad=False)
-    return F.avg_pool2d(x, (1, k), 1, (0, k//2), count_include_pad=False)
-
 def slope_guess(photo, # (b, 3, h, w) in 0..1, display-coded
                 light, # (b, 3) of the photo, of any length; 0: as from the camera
                 ): # (b, 2, h, w) in -2..2, one for each size of the surroundings
