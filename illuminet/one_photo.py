@@ -80,10 +80,11 @@ def read_surface(photo, # (h, w, 3) uint8, uint16 or float in 0..1, display-code
     planes = _tinted(planes, x, F.normalize(light, dim=0)[None])
     return _sharpened(planes, x.mean(1, keepdim=True), _tensor(photo, _KEEP).mean(1, keepdim=True))
 
-def _tinted(planes, photo, light): # gloss where the photo is dark takes the colour of the surface: what is seen there is no mirror image of a lamp
+def _tinted(planes, photo, light): # broad gloss, and all of it where the photo is dark, takes the colour of the surface
     colour = surface_colour(planes, photo, light).mean(1, keepdim=True).clamp(min=.02)
     dark = 1-((photo.mean(1, keepdim=True)-.06)/.14).clamp(0, 1)
-    return planes | dict(gloss=planes['gloss']*(1-dark), sheen=planes['sheen']+dark*planes['gloss']/colour)
+    share = torch.maximum(dark, (2-planes['sharpness']/30).clamp(0, 1))
+    return planes | dict(gloss=planes['gloss']*(1-share), sheen=planes['sheen']+share*planes['gloss']/colour)
 
 def _sharpened(planes, grey, large): # planes of a small photo -> of the larger one
     if grey.shape == large.shape: return planes
