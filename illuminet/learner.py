@@ -19,7 +19,7 @@ with warnings.catch_warnings():
     from fastai.optimizer import Adam
 from fastcore.basics import patch
 from .lights import *
-from .lights import _within
+from .lights import _made_folder, _within
 from .capture import *
 from .synth import *
 from .metrics import *
@@ -232,7 +232,7 @@ def train(light_directions, # (n, 3) towards the light
                     offset=offset, bs=bs, size=size, steps=steps, seed=seed, net=learn.model.config)
     stop = EarlyStopCB(patience=patience, start=_psnrs(learn).mean() if base else None)
     with contextlib.ExitStack() as stack:
-        if out: stack.enter_context(claim(out)); _prepare(out)
+        if out: stack.enter_context(_prepared(out))
         if not progress: stack.enter_context(learn.no_bar()); stack.enter_context(learn.no_logging())
         _fit(learn, epochs, lr, schedule, [SeedCB(seed), stop, *(cbs or [])], out, settings)
         learn.metrics_ = _judge(learn, stop, settings, time.perf_counter()-start)
@@ -254,6 +254,15 @@ def _is_trained(out):
     try: return {'settings', 'best_epoch'} <= json.loads((out/'metrics.json').read_text()).keys()
     except (OSError, ValueError, AttributeError): return False
 
+@contextlib.contextmanager
+def _prepared(out):
+    "Within the block the folder is this run's and holds `checkpoint`; where no state is kept in the end, that goes again"
+    with claim(out), _made_folder(out/'checkpoint'):
+        _prepare(out)
+        try: yield
+        finally:
+            if not (out/'checkpoint/state.pt').exists(): _clear_state(out/'checkpoint')
+
 def _prepare(out):
     "Make `checkpoint`, if nothing of another program would be lost"
     state = _within(out/'checkpoint', out)
@@ -265,7 +274,7 @@ def _prepare(out):
 
 def _clear_state(folder):
     "Remove the checkpoint, the mark last; a file of somebody else's stays"
-    for o in _STATE: (folder/o).unlink(missing_ok=True)
+    for o in _STATE if (folder/_STATE[-1]).exists() else (): (folder/o).unlink(missing_ok=True)
     with contextlib.suppress(OSError): folder.rmdir()
 
 # %% ../nbs/40_learner.ipynb #8a8a9e9a

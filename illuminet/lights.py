@@ -9,7 +9,7 @@ __all__ = ['ENCODINGS', 'InputError', 'as_lights', 'from_angles', 'to_angles', '
            'write_lp']
 
 # %% ../nbs/00_lights.ipynb #d491d089
-import codecs, math, os, re, shutil, stat, tempfile, threading, warnings
+import codecs, math, os, re, shutil, stat, tempfile, threading, time, warnings
 from collections import Counter
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -245,7 +245,9 @@ def _place(path):
     path = Path(path)
     if path.is_dir() or path.name in ('', '..'): return Path(os.path.realpath(path))
     path = Path(os.path.realpath(path.parent))/path.name
-    if os.path.lexists(path) and not (path.is_symlink() or path.is_file()): raise InputError(f"{path}: is a device or a pipe: choose another name")
+    kind = None
+    with suppress(OSError): kind = stat.S_IFMT(path.lstat().st_mode)
+    if kind not in (None, stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK): raise InputError(f"{path}: is a device or a pipe: choose another name")
     return path
 
 def _lock_file(path):
@@ -256,16 +258,21 @@ def _lock_file(path):
 # %% ../nbs/00_lights.ipynb #da7569ce
 def _lock_stamp(file):
     "None where there is no lock file, or one of this package; of an empty file what tells it from others"
+    text = b''
     try:
-        s = file.lstat()
-        if stat.S_ISREG(s.st_mode) and not s.st_size: return s.st_ino, s.st_ctime_ns
-        if stat.S_ISREG(s.st_mode) and _lock_holder(file): return None
+        for wait in (.001, .01, .1, .2, 0):                                      # one of this package is empty for a moment, before it is signed
+            if not stat.S_ISREG(file.lstat().st_mode): break
+            with open(file, 'rb') as f: text,s = f.read(100),os.fstat(f.fileno())
+            if text: break
+            time.sleep(wait)
+        else: return s.st_ino, s.st_ctime_ns
+        if stat.S_ISREG(file.lstat().st_mode) and _signer(text): return None
     except (FileNotFoundError, NotADirectoryError, PermissionError): return None  # the lock itself will tell
     raise InputError(f"{file}: is in the way, a lock has that name: rename it, or choose another output")
 
-def _lock_holder(file):
-    "The process that a lock file names, or None"
-    with open(file, 'rb') as f: m = re.fullmatch(rb'illuminet (\d+)\n', f.read(100))
+def _signer(text):
+    "The process that signed a lock file, or None"
+    m = re.fullmatch(rb'illuminet (\d+)\n', text)
     return m and int(m[1])
 
 def _owner(file):
@@ -277,7 +284,7 @@ def _refused(path, file, e):
     if isinstance(e, PermissionError) and os.path.lexists(file):
         return f"{path}: {file.name} belongs to {_owner(file)}, whose run is writing it or was stopped: wait, ask them to remove it, or choose another folder"
     if not isinstance(e, TimeoutError): return _unwritable(path, e)
-    try: who = f" (process {_lock_holder(file) or 'unknown'} of {_owner(file)})"
+    try: who = f" (process {_signer(file.read_bytes()) or 'unknown'} of {_owner(file)})"
     except OSError: who = ''
     return f"{path}: another run is writing it{who}: wait for it to end, or choose another folder"
 
@@ -288,17 +295,18 @@ def _locked(path, # as `_place` gives it
             ):
     "Within the block nobody else has the lock of an output: no process, no other thread"
     from filelock import FileLock
-    file,own = _lock_file(path),False
+    file = _lock_file(path)
     stamp,lock = _lock_stamp(file),FileLock(file)
+    own = stamp is None
     with _made_folder(path):
-        try: lock.acquire(timeout=0)
-        except OSError as e: raise InputError(_refused(name or path, file, e)) from None   # filelock's Timeout is one, too
         try:
-            own = stamp is None or stamp != _lock_stamp(file)
+            try: lock.acquire(timeout=0)
+            except OSError as e: raise InputError(_refused(name or path, file, e)) from None   # filelock's Timeout is one, too
+            own = own or stamp != _lock_stamp(file)
             if own: _sign(file, name or path)
             yield
         finally:
-            if own:
+            if own and lock.is_locked:
                 with suppress(OSError): os.unlink(file)                          # while it is held: who waits for it looks again
             lock.release()
 
@@ -395,16 +403,17 @@ def atomic_path(path, # file or folder to write
         with claim(given) as c, _made_folder(path):
             c.clear_up()
             _check_lost(path, foreign)
-            stage = _stage(path); tmp,old = stage/'new'/path.name, stage/'old'
             try:
+                stage = _stage(path); tmp = stage/'new'/path.name
                 with _Claim(tmp, cleared=True).hold(): yield tmp
                 _check_lost(path, foreign)                                       # again: much may have happened
-                if path.is_dir() and tmp.is_dir(): os.replace(path, old)
+                if path.is_dir() and tmp.is_dir(): os.replace(path, stage/'old')
                 os.replace(tmp, path)
-            except InputError as e: raise InputError(str(e).replace(str(tmp), str(given))) from e   # from a file within a folder
-            finally:
-                if old.exists() and not os.path.lexists(path): os.replace(old, path)
                 _unstage(stage)
+            except BaseException as e:
+                _clear_up(path)                                                  # finds the folder even if a signal came while it was made
+                if isinstance(e, InputError): raise InputError(str(e).replace(str(tmp), str(given))) from e   # from a file within a folder
+                raise
     except OSError as e: raise InputError(_unwritable(given, e)) from e
 
 # %% ../nbs/00_lights.ipynb #d7d42dcb

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 import numpy as np, pandas as pd, torch, torch.nn as nn, torch.nn.functional as F
 from .lights import *
+from .lights import _made_folder
 from .capture import *
 from .assets import *
 from .scenes import *
@@ -79,8 +80,7 @@ def make_scenes(folder, # to write; scenes that are there stay
                 ) -> dict: # name -> array (n, …), mapped from the files
     "Scenes with their truth, see `random_scene`"
     folder = Path(folder)
-    with claim(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    with claim(folder), _made_folder(folder/'done'):
         files,done = _files(folder, n, size, photos),_done(folder)
         if done == n: return files
         depths = _depths_of(assets, folder, echo)
