@@ -390,12 +390,21 @@ _headers = {'X-Content-Type-Options': 'nosniff', 'Cross-Origin-Opener-Policy': '
 
 class _Pages(SimpleHTTPRequestHandler):
     "The files of one folder"
+    timeout = 20    # seconds that a connection may be silent
     def send_head(self):
         if self.headers.get('Host') not in [f'{o}:{self.server.server_port}' for o in ('127.0.0.1', 'localhost')]: return self.send_error(403)
-        try: root,file = (Path(o).resolve() for o in (self.directory, self.translate_path(self.path)))
-        except ValueError: return self.send_error(404)
-        if not file.is_relative_to(root) or any(o.startswith('.') for o in file.relative_to(root).parts): return self.send_error(404)
         return super().send_head()
+
+    def translate_path(self, path):
+        "The very file that is opened for a URL, links resolved; '' for what is not served"
+        from illuminet.lights import InputError, _within
+        asked = super().translate_path(path)
+        page = asked.endswith('/')
+        if page: asked += next((o for o in ('index.html', 'index.htm') if os.path.isfile(asked+o)), 'index.html')
+        try: file = _within(asked, self.directory)
+        except (InputError, ValueError): return ''
+        hidden = any(o.startswith('.') for o in file.relative_to(self.directory).parts)
+        return str(file) if not hidden and (file.is_file() or file.is_dir() and not page) else ''
 
     def list_directory(self, path): return self.send_error(404)
 
@@ -407,13 +416,14 @@ class _Pages(SimpleHTTPRequestHandler):
 
 class _Server(ThreadingHTTPServer):
     def handle_error(self, request, client_address):
-        if not isinstance(sys.exception(), ConnectionError): super().handle_error(request, client_address)   # the browser went away
+        if not isinstance(sys.exception(), (ConnectionError, TimeoutError)): super().handle_error(request, client_address)   # the browser went away
 
 def _server(folder, # to serve
             port:int=0, # 0: any that is free
             ) -> ThreadingHTTPServer: # `serve_forever()` on 127.0.0.1
     "A server of one folder for this machine alone"
-    try: return _Server(('127.0.0.1', port), lambda *args: _Pages(*args, directory=str(folder)))
+    import illuminet.lights                                                      # takes seconds: now, not at the first request
+    try: return _Server(('127.0.0.1', port), lambda *args: _Pages(*args, directory=os.path.realpath(folder)))
     except OSError as e: raise typer.BadParameter(f"{port} cannot be used ({e.strerror}): give another, or 0 for any", param_hint='--port') from e
 
 # %% ../nbs/50_cli.ipynb #5a11c0c6
@@ -526,9 +536,17 @@ def info(path:Annotated[Path, _given("Capture, model, web bundle, .ptm, .rti, .l
 def _warn(message, category, *args, **kwargs): # as `warnings.showwarning`
     if issubclass(category, UserWarning): typer.echo(f"illuminet: {message}", err=True)
 
+_ENDS = [getattr(signal, o) for o in ('SIGTERM', 'SIGHUP') if hasattr(signal, o)]   # a request to stop, a terminal that was closed
+
+def _end(number, frame):
+    "End as Ctrl-C does: what is half written is removed, which a second signal does not stop"
+    for o in _ENDS: signal.signal(o, signal.SIG_IGN)
+    sys.exit(128+number)
+
 def main():
     "Run the command; wrong input ends in a message and exit code 2"
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for o in _ENDS:
+        if signal.getsignal(o) != signal.SIG_IGN: signal.signal(o, _end)         # nohup ignores one
     warnings.showwarning = _warn
     try: app(prog_name='illuminet')
     except KeyboardInterrupt: sys.exit(130)
