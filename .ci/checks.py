@@ -252,6 +252,12 @@ def faults():
     return []
 
 @check
+def pytests():
+    "tests: python -m pytest -q tests"
+    print(f"     {run(sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests', cwd=ROOT).splitlines()[-1]}")
+    return []
+
+@check
 def browser():
     "viewer and widget in Chromium: the picture is Python's, the light goes where it is dragged, no error, no request"
     for line in run(sys.executable, ROOT/'.ci/browser.py', cwd=TEMP.name).splitlines(): print(f'     {line}')

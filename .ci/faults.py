@@ -14,8 +14,10 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 from illuminet import cli
 from illuminet.learner import *
+from illuminet.benchmark import evaluate_all
 from illuminet.callbacks import Callback
 from illuminet.many import fit_many
+from illuminet.model import IllumiNet
 from illuminet.pretrain import make_scenes, pretrain
 from illuminet.surface import SurfaceNet
 
@@ -154,6 +156,19 @@ def kill_train(root):
     run again: it goes on after the last whole epoch; the same curve (to 0.1 %) and the same network (weights to 0.1 %), no checkpoint left"""
     return killed(root, 'relit', 'train', root/'coin', '--size', 32, '--epochs', 2, '--crop', 16, whole=whole, same=same_training)
 
+@fault
+def kill_writers(root):
+    """`kill -9` of a writer that is called from Python: a picture and normals in strips, page, bundle, tiles, `.ptm`, `.rti`, film, capture, network, evaluation
+    run again: the same bytes; no half file under a final name, no temporary file or folder left"""
+    cap,coin = sample_capture(96), root/'coin'
+    ptm,hsh,net = fit(cap, 'ptm'), fit(cap, 'hsh'), IllumiNet(widths=(4, 8), light_features=8)
+    writes = {'lit.png': lambda o: relight_large(ptm, (0, 0, 1), o, rows=8), 'normals.png': lambda o: normals_large(coin, o), 'page.html': ptm.to_html, 'bundle': lambda o: ptm.to_web(o, page=True),
+              'tiles': lambda o: ptm.to_web(o, 'deepzoom'), 'a.ptm': lambda o: write_ptm(o, ptm), 'a.rti': lambda o: write_rti(o, hsh), 'film.gif': lambda o: animate(ptm, dome(12), o),
+              'capture': lambda o: cap.save(o, overwrite=True), 'network': net.save_pretrained}
+    hits = {k: int(killed(root, k, f).split()[2]) for k,f in writes.items()}
+    table = killed(root, 'captures.json', lambda o: evaluate_all([coin], o, dict(ptm=lambda c: fit(c, 'ptm')), echo=SILENT), whole=lambda o, ref: json.loads(o.read_text()), same=lambda a, b: None)
+    return f"killed at {sum(hits.values())+int(table.split()[2])} moments, at least {min(hits.values())} of each"
+
 SILENT = lambda line: None
 TINY = dict(bs=2, size=32, m=2, net=dict(widths=(8, 12)), device='cpu', echo=SILENT)    # a run of `pretrain`
 
@@ -223,6 +238,28 @@ def interrupt_train(root):
     assert code == 130 and (root/'relit/checkpoint/state.pt').exists() and 'Traceback' not in said, (code, said)
 
 @fault
+def ended(root):
+    """SIGTERM, or SIGHUP because the terminal was closed, during `fit`
+    exit code 143 or 129, nothing left"""
+    before = files(root)
+    for sig in (signal.SIGTERM, signal.SIGHUP):
+        run = Run('fit', root/'coin', '--method', 'ptm', '-o', root/'new/model', before=waits(root/'never'))
+        while not [*root.glob('new/model/.*.illuminet')] and time.sleep(.05) is None: pass
+        code,said = run.kill(0, sig)
+        assert code == 128+sig and files(root) == before and not (root/'new').exists(), (code, said, sorted(root.rglob('*'))[-6:])
+
+@fault
+def files_of_others(root):
+    """files of the user's under hidden names like those of a run, or in the output under names that a writer uses
+    hidden ones stay; where others would be replaced, exit code 2 and a message that names the file"""
+    (root/'out').mkdir(); (root/'out/.backup-20241115').mkdir(); (root/'.out-0123abcd').mkdir(); (root/'out/index.html').write_text('mine'); (root/'out/config.json').write_text('{}')
+    before = files(root)
+    for args in (('fit', root/'coin', '--method', 'ptm'), ('fit', root/'coin', '--method', 'ptm', '--stream'), ('export', root/'coin', '--to', 'web', '--method', 'ptm'), ('train', root/'coin', '--size', 32, '--epochs', 1)):
+        refused(*args, '-o', root/'out', says='would be lost'); assert files(root) == before
+    good('fit', root/'coin', '--method', 'ptm', '--jobs', 1, '-o', root/'out')
+    assert (root/'out/.backup-20241115').is_dir() and (root/'.out-0123abcd').is_dir() and before.items() <= files(root).items()
+
+@fault
 def interrupt_notebook(root):
     """the stop button in a notebook, during `fit_one_cycle`
     the learner is as it was after the last step: it relights, and trains again"""
@@ -262,18 +299,18 @@ def writers(root, out):
 @fault
 def disk_full(root):
     """the disk is full
-    exit code 2, a message that names the output; what stood there still stands, nothing else is left"""
+    exit code 2, a message that names the output; what stood there still stands, nothing else is left, no empty folder either"""
     with mounted(root/'small', 'size=400k') as disk:
         if not disk: return 'skipped: this user may not mount'
         good('export', root/'coin', '--size', 8, '--to', 'ptm', '-o', disk/'a.ptm'); good('fit', root/'coin', '--size', 8, '--method', 'ptm', '-o', disk/'model')
-        (disk/'rest').write_bytes(bytes(shutil.disk_usage(disk).free))
-        before = files(disk)
-        for args,name in writers(root, disk):
-            refused(*args, '-o', disk/name, says='No space left')
-            left = {k: v for k,v in files(disk).items() if not k.startswith('relit/checkpoint')}
-            assert left == before, (name, left.keys() ^ before.keys())
-            shutil.rmtree(disk/'relit', ignore_errors=True)
-        os.unlink(disk/'rest')
+        free = shutil.disk_usage(disk).free
+        for room in (0, 4096):                                                   # none, or just enough for the lock
+            (disk/'rest').write_bytes(bytes(free-room))
+            before = files(disk), sorted(disk.rglob('*'))
+            for args,name in writers(root, disk):
+                refused(*args, '-o', disk/name, says='No space left')
+                assert (files(disk), sorted(disk.rglob('*'))) == before, (name, room, sorted(disk.rglob('*')))
+            os.unlink(disk/'rest')
 
 @fault
 def read_only(root):
@@ -291,6 +328,17 @@ def nobody(root):
     "Someone else; what is imported on first use is there by then"
     for more in ((), ('--stream',)): sys.argv = ['illuminet', 'fit', f"{root/'coin'}", '--method', 'ptm', *more, '-o', f"{root/'own'}"]; quiet(cli.main)
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
+
+@fault
+def lock_of_another(root):
+    """a lock of another user, or a file of another program that has the name of a lock
+    exit code 2, a message that names the file and its owner; the file stays as it is"""
+    (root/'.model.lock').write_text('mine')
+    refused('fit', root/'coin', '--method', 'ptm', '-o', root/'model', says='.model.lock: is in the way')
+    assert (root/'.model.lock').read_text() == 'mine'
+    if os.geteuid(): return 'in part: only root can become someone else'
+    root.chmod(0o777); (root/'.model.lock').write_text('illuminet 1\n'); (root/'.model.lock').chmod(0o600)
+    refused('fit', root/'coin', '--method', 'ptm', '-o', root/'model', says='.model.lock belongs to root', before=lambda: nobody(root))
 
 @fault
 def no_permission(root):
