@@ -41,6 +41,7 @@ class Run:
         try:
             os.dup2(self.log.fileno(), 1); os.dup2(self.log.fileno(), 2)
             signal.signal(signal.SIGINT, signal.default_int_handler)             # a job in the background ignores it
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)                         # and one under nohup this
             torch.set_num_threads(1)                                             # after a fork its pool is made anew: now, not by several threads at once
             before()
             if callable(args[0]): args[0](); code = 0

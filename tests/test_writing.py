@@ -191,6 +191,7 @@ def test_signal_ends_a_command_cleanly(sig, tmp_path):
                 p.mkdir(); (p/'half').touch(); os.write(w, b'.')
                 while True: signal.pause()
         cli.app = app
+        signal.signal(sig, signal.SIG_DFL)                          # whatever this process was started by
         try: cli.main()
         except SystemExit as e: os._exit(e.code)
         os._exit(70)
