@@ -272,7 +272,7 @@ def _lock_stamp(file):
 
 def _signer(text):
     "The process that signed a lock file, or None"
-    m = re.fullmatch(rb'illuminet (\d+)\n', text)
+    m = re.fullmatch(rb'illuminet +(\d+)\n', text)
     return m and int(m[1])
 
 def _owner(file):
@@ -299,6 +299,7 @@ def _locked(path, # as `_place` gives it
     stamp,lock = _lock_stamp(file),FileLock(file)
     own = stamp is None
     with _made_folder(path):
+        _make_lock(file)
         try:
             try: lock.acquire(timeout=0)
             except OSError as e: raise InputError(_refused(name or path, file, e)) from None   # filelock's Timeout is one, too
@@ -310,9 +311,19 @@ def _locked(path, # as `_place` gives it
                 with suppress(OSError): os.unlink(file)                          # while it is held: who waits for it looks again
             lock.release()
 
+def _signature(): return b'illuminet %10d\n' % os.getpid()
+
+def _make_lock(file):
+    "Make a signed lock file in one step, where the system can: a kill leaves none that is empty"
+    with suppress(OSError, AttributeError):                                      # what is wrong is told by the lock itself
+        fd = os.open(file.parent, os.O_TMPFILE | os.O_WRONLY, 0o666)
+        try: os.write(fd, _signature()); os.link(f'/proc/self/fd/{fd}', file, src_dir_fd=fd)
+        finally: os.close(fd)
+
 def _sign(file, path):
-    "Say in a lock file which process holds it"
-    try: file.write_text(f'illuminet {os.getpid()}\n')
+    "Say in a lock file which process holds it; it is not empty meanwhile"
+    try:
+        with open(file, 'r+b') as f: f.write(_signature())
     except PermissionError: pass                                                 # Windows lets nobody write what is locked
     except OSError as e: raise InputError(_unwritable(path, e)) from e
 
