@@ -353,24 +353,23 @@ def _pool(): return ThreadPoolExecutor(os.cpu_count())
 if hasattr(os, 'register_at_fork'): os.register_at_fork(after_in_child=_pool.cache_clear)   # a child has no threads
 
 class _BlasLimit:
-    "One core for matrix products, as long as any thread is within"
-    def __init__(self): self.lock,self.within = threading.Lock(),0
+    "One core for matrix products, as long as any thread is within; OpenBLAS obeys one thread alone, so one sets and restores"
+    def __init__(self): self.lock,self.within,self.hand = threading.Lock(),0,ThreadPoolExecutor(1)
     def __enter__(self):
         with self.lock:
-            if not self.within: self.limit = _libraries().limit(limits=1, user_api='blas')
+            if not self.within: self.limit = self.hand.submit(_libraries().limit, limits=1, user_api='blas').result()
             self.within += 1
     def __exit__(self, *error):
         with self.lock:
             self.within -= 1
-            if not self.within: self.limit.restore_original_limits()
+            if not self.within: self.hand.submit(self.limit.restore_original_limits).result()
 
-@functools.cache
-def _blas_limit(): return _BlasLimit()
-if hasattr(os, 'register_at_fork'): os.register_at_fork(after_in_child=_blas_limit.cache_clear)
+_blas_limit = _BlasLimit()                            # made here: a cached call may make two at once
+if hasattr(os, 'register_at_fork'): os.register_at_fork(after_in_child=_blas_limit.__init__)
 
 def one_blas_thread():
     "Within the block, a matrix product takes one core; threads of larger ones spin on for a while and slow what follows"
-    return _blas_limit()
+    return _blas_limit
 
 def in_threads(f, # called with each part
                parts, # a sequence
