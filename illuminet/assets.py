@@ -12,6 +12,7 @@ import numpy as np, torch, torch.nn.functional as F
 from PIL import Image
 from scipy.ndimage import maximum_filter, median_filter
 from .lights import *
+from .lights import _open_file, _read_bytes
 from .capture import *
 
 # %% ../nbs/05_assets.ipynb #9a010b85
@@ -19,12 +20,13 @@ def read_mesh(path, # a Wavefront OBJ file
               ): # vertices (n, 3) float32, triangles (m, 3) int
     "Vertices and triangles"
     vertices,triangles = [],[]
-    for line in open(path):
-        kind,_,rest = line.partition(' ')
-        if kind == 'v': vertices.append([float(o) for o in rest.split()[:3]])
-        elif kind == 'f':
-            ids = [int(o.split('/')[0])-1 for o in rest.split()]
-            triangles += [(ids[0], ids[k], ids[k+1]) for k in range(1, len(ids)-1)]
+    with _open_file(path) as f:
+        for line in f:
+            kind,_,rest = line.decode().partition(' ')
+            if kind == 'v': vertices.append([float(o) for o in rest.split()[:3]])
+            elif kind == 'f':
+                ids = [int(o.split('/')[0])-1 for o in rest.split()]
+                triangles += [(ids[0], ids[k], ids[k+1]) for k in range(1, len(ids)-1)]
     return np.array(vertices, np.float32), np.array(triangles)
 
 # %% ../nbs/05_assets.ipynb #f74c675f
@@ -135,7 +137,7 @@ def depth_maps(folder, # below which the meshes lie
 def read_hdr(path, # Radiance RGBE (.hdr), plain or run-length coded
              ) -> np.ndarray: # (h, w, 3) float32 radiance
     "An environment map"
-    data = Path(path).read_bytes()
+    data = _read_bytes(path, 2_000_000_000)
     start = data.index(b'\n\n')+2
     end = data.index(b'\n', start)
     _,h,_,w = data[start:end].split()
@@ -165,12 +167,13 @@ class Assets:
                  depths=None, # (n, h, w) from `depth_maps`, or a `.npy` file of them; None: no statues
                  ):
         folder = Path(folder)
-        self.depths = np.load(depths, mmap_mode='r') if isinstance(depths, (str, Path)) else depths
+        if isinstance(depths, (str, Path)): _open_file(depths).close(); depths = np.load(depths, mmap_mode='r')
+        self.depths = depths
         self.heights = [h for o in sorted(folder.glob('materials/*/height.png')) if (h := _height(o)) is not None]
         self.colours = sorted(folder.glob('albedo/*/*.jpg')) + 6*sorted(folder.glob('materials/*/albedo.jpg'))
         self.skies = [read_hdr(o) for o in sorted(folder.glob('hdri/*.hdr'))]
         if not self.heights or not self.colours: raise InputError(f"{folder}: holds no materials/*/height.png or no albedo/*/*.jpg: give the folder of assets")
 
 def _height(path): # -> (h, w) float32 in 0..1; None where it is flat
-    h = np.asarray(Image.open(path)).astype(np.float32)
+    h = read_image(path)[..., 0].astype(np.float32)
     return (h-h.min())/np.ptp(h) if np.ptp(h) > 4000 else None

@@ -11,6 +11,7 @@ import json, math, os, platform, subprocess, time, warnings
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from .lights import *
+from .lights import _read_bytes
 from .metrics import *
 from .capture import *
 from .photometry import *
@@ -106,7 +107,7 @@ def normal_errors(path, # folder of a capture with `normals.png`
 def _rows_of(out, about):
     "Rows of an earlier run with the same settings; each names its commit"
     if not out.exists(): return [], []
-    try: d = json.loads(out.read_text()); same = d['about'] == about
+    try: d = json.loads(_read_bytes(out, 100_000_000)); same = d['about'] == about
     except (ValueError, KeyError, AttributeError) as e: raise InputError(f"{out}: not a file of this benchmark ({e}): remove it") from e
     if not same: raise InputError(f"{out}: from other settings or versions: remove it, or name another file")
     return d['rows'], d.get('normals', [])

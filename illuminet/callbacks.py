@@ -19,6 +19,7 @@ with warnings.catch_warnings():
     from fastai.torch_core import to_device
 from fastcore.basics import store_attr
 from .lights import *
+from .lights import _open_file
 from .viz import *
 
 # %% ../nbs/31_callbacks.ipynb #769859fa
@@ -188,8 +189,9 @@ class CheckpointCB(Callback):
 
     def resume(self) -> int: # `start_epoch=` for `fit`
         "Read the checkpoint, if there is one of these settings"
-        try: self.loaded = torch.load(self.path, map_location='cpu', weights_only=True)
-        except FileNotFoundError: return 0
+        if not self.path.exists(): return 0
+        try:
+            with _open_file(self.path) as f: self.loaded = torch.load(f, map_location='cpu', weights_only=True)
         except Exception: self.loaded = {}                          # torch raises many kinds for a broken file
         if not isinstance(self.loaded, dict) or self.loaded.get('settings') != self.settings: self.loaded = None
         return self.loaded['epoch']+1 if self.loaded else 0

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from .lights import *
+from .lights import _open_file
 from .capture import *
 from .capture import _reading
 from .relightable import *
@@ -125,7 +126,7 @@ def read_ptm(path, # a `.ptm` file: RGB, LRGB, JPEG_RGB or JPEG_LRGB
              ) -> PTM: # in the file's form, float32
     "Read a Polynomial Texture Map (Malzbender et al. 2001)"
     path = Path(path)
-    with _reading(path), open(path, 'rb') as f, np.errstate(all='ignore'):
+    with _reading(path), _open_file(path) as f, np.errstate(all='ignore'):
         if f.read(6) != b'PTM_1.': raise InputError(f"{path}: no .ptm file of version 1.1 or 1.2: give one")
         words = _words(f, path)
         version,form = (o.decode() for o in islice(words, 2))
@@ -163,7 +164,7 @@ def read_rti(path, # an `.rti` file of type 3
              ) -> HSH: # 4, 9 or 16 terms, float32
     "Read an `.rti` file of hemispherical harmonics, of bytes or floats"
     path = Path(path)
-    with _reading(path), open(path, 'rb') as f, np.errstate(all='ignore'):
+    with _reading(path), _open_file(path) as f, np.errstate(all='ignore'):
         words = _words(f, path)
         kind,w,h,colours,terms,basis,size = _numbers(words, 7, int)
         terms = {1: 4, 2: 9}.get(terms, terms)                                  # some files give the degree

@@ -193,6 +193,7 @@ def relight(images, # a photo (path, PIL picture, array (h, w, 3)), or several o
 
 # %% ../nbs/40_learner.ipynb #0e932c62
 SCHEDULES = ('one_cycle', 'warm_restarts')
+_LEAST = 11   # pixels along a side: the window of SSIM
 
 def train(light_directions, # (n, 3) towards the light
           target_images, # (n, h, w, 3) uint8, uint16 or float 0..1: the photo under each light
@@ -223,6 +224,7 @@ def train(light_directions, # (n, 3) towards the light
     for name,value,least in (('epochs', epochs, 1), ('bs', bs, 1), ('steps', steps, 1), ('patience', patience, 1), ('size', size or 16, 16)):
         if value != int(value) or value < least: raise InputError(f"{name}={value}: give a whole number of at least {least}")
     cap,start = Capture(target_images, light_directions, mask=mask, linear=linear), time.perf_counter()
+    if min(cap.shape[1:3]) < _LEAST: raise InputError(f"photos of {cap.shape[2]}x{cap.shape[1]} pixels: a network is trained on {_LEAST}x{_LEAST} at least: take method rbf")
     torch.manual_seed(seed)
     dls = RelightDataLoaders.from_capture(cap, base=base, input_image=input_image, every=every, offset=offset, bs=bs,
                                           size=size and min(size, *cap.shape[1:3]), steps=steps, device=device)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd, torch
 from threadpoolctl import threadpool_info, threadpool_limits
 from .lights import *
-from .lights import _within
+from .lights import _read_bytes, _within
 from .capture import *
 from .relightable import *
 from .stream import *
@@ -104,7 +104,7 @@ def _one(path, out, about, share): # -> a row of the report
 def _reported(path, about) -> dict: # name -> row
     "The rows of an earlier run with the same settings"
     if not path.exists(): return {}
-    try: d = json.loads(path.read_text()); rows,same = {r['capture']: r for r in d['rows']}, d['about'] == about
+    try: d = json.loads(_read_bytes(path, 100_000_000)); rows,same = {r['capture']: r for r in d['rows']}, d['about'] == about
     except (OSError, ValueError, KeyError, TypeError) as e: raise InputError(f"{path}: not the report of such a run ({e}): choose another folder") from e
     if not same: raise InputError(f"{path}: from a run with other settings: choose another folder, or remove this one")
     return rows
@@ -149,7 +149,7 @@ def fit_many(captures, # folder of captures, or a list of their folders or `.lp`
              ) -> pd.DataFrame: # a row a capture: capture, state ('done', 'failed'), seconds, nbytes, why, warnings
     "Fit to many captures, those that are not done yet"
     if jobs < 1: raise InputError(f"jobs={jobs}: give at least 1")
-    if method not in Relightable.methods: raise InputError(f"method={method!r}: choose one of {', '.join(Relightable.methods)}")
+    if method not in ('illuminet', *Relightable.methods): raise InputError(f"method={method!r}: choose one of illuminet, {', '.join(Relightable.methods)}")
     out = Path(out).absolute()
     folders = [Path(o).absolute() for o in (captures if isinstance(captures, (list, tuple)) else captures_in(captures))]
     names = [_model_name(o, out) for o in folders]

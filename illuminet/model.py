@@ -13,7 +13,7 @@ import torch, torch.nn as nn, torch.nn.functional as F
 from fastcore.basics import patch
 from huggingface_hub import PyTorchModelHubMixin
 from safetensors.torch import save_model
-from .lights import InputError, atomic_path, claim
+from .lights import InputError, atomic_path, claim, _open_file
 from .layers import *
 from .layers import _full
 
@@ -36,6 +36,10 @@ def _halves(x, # (b, c, h, w)
 # %% ../nbs/21_model.ipynb #b629c3af
 WEIGHTS = files('illuminet')/'weights'   # what the package brings
 _silent = threading.Lock()               # standard output is one for all threads: one at a time may turn it off
+
+def _check_own(folder): # or an id of the Hub
+    "`InputError` where the files of a folder of weights are no files"
+    for o in ('config.json', 'model.safetensors') if folder is not None and Path(folder).is_dir() else (): _open_file(Path(folder)/o).close()
 
 class HubNet(nn.Module, PyTorchModelHubMixin, library_name='illuminet', license='mit', repo_url='https://github.com/illuminet/illuminet', tags=['relighting']):
     "A network whose weights the package brings, a folder holds, or the Hugging Face Hub"
@@ -70,6 +74,7 @@ class HubNet(nn.Module, PyTorchModelHubMixin, library_name='illuminet', license=
                         ): # the network, in evaluation mode
         "A network from its weights"
         if name is None and cls.shipped is None: raise InputError(f"{cls.__name__}: the package brings no weights: give a folder, or an id of the Hugging Face Hub")
+        _check_own(name)
         try:
             with _silent, contextlib.redirect_stdout(io.StringIO()): net = super().from_pretrained(cls.shipped if name is None else name, **dict(strict=True) | kwargs)
         except (MemoryError, InputError): raise

@@ -16,6 +16,7 @@ from scipy.linalg import eigh
 from scipy.ndimage import label, sum_labels
 from scipy.sparse.linalg import LinearOperator, cg
 from .lights import *
+from .lights import _open_file
 from .lights import _unit_rows
 from .capture import *
 from .capture import _as_images
@@ -167,7 +168,7 @@ def read_normals(path, # .png (8 or 16 bits) or .exr
         x = to_float(read_image(path))
         return _as_normals((2*x-1)*(x > 0).any(-1, keepdims=True))
     exr = _exr()
-    if not Path(path).is_file(): raise InputError(f"{path}: no such file: check the path")
+    _open_file(path).close()
     try: channels = exr.File(str(path)).channels()
     except RuntimeError as e: raise InputError(f"{path}: cannot be read ({e}): export it anew") from e
     found = [channels[k].pixels[...,:3] for k in ('RGB', 'RGBA') if k in channels]

@@ -156,7 +156,7 @@ class PixelNet(Relightable, method='pixelnet'):
 def _kept(net, photos, pixels, size):
     "The tensors of a `PixelNet`: codes as bytes, and the decoder"
     codes = torch.cat([net.encode(_values(o.transpose(0, 1))) for o in photos.split(1<<14, 1)]).T.cpu().numpy()
-    inside = codes[:, pixels]
+    inside = codes[:, pixels.numpy()]                                  # a tensor of one would be taken for a number
     np.clip(codes, inside.min(1, keepdims=True), inside.max(1, keepdims=True), out=codes)
     planes,low,high = quantise(codes)
     weights = [o.detach().cpu().numpy() for o in net.weights]

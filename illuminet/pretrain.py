@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 import numpy as np, pandas as pd, torch, torch.nn as nn, torch.nn.functional as F
 from .lights import *
-from .lights import _made_folder
+from .lights import _made_folder, _open_file, _read_bytes
 from .capture import *
 from .assets import *
 from .scenes import *
@@ -52,12 +52,13 @@ def _files(folder, n, size, photos): # -> name -> array (n, …) on disk, mapped
     if not (folder/'done').exists():
         if other := [k for k in shapes if os.path.lexists(folder/f'{k}.npy')]: raise InputError(f"{folder}: holds {other[0]}.npy of another program, which would be lost: choose another folder")
         _keep(folder, {}, 0)                                                # whose files these are
+    for k in () if new else shapes: _open_file(folder/f'{k}.npy').close()
     res = {k: np.lib.format.open_memmap(folder/f'{k}.npy', 'w+' if new else 'r+', *((d, (n, *s)) if new else ())) for k,(d,s) in shapes.items()}
     if wrong := [k for k,v in res.items() if v.shape != (n, *shapes[k][1])]:
         raise InputError(f"{folder}: {wrong[0]} of shape {res[wrong[0]].shape}: choose another folder, or give the same numbers")
     return res
 
-def _done(folder): return int((folder/'done').read_text()) if (folder/'done').exists() else 0
+def _done(folder): return int(_read_bytes(folder/'done', 100)) if (folder/'done').exists() else 0
 
 # %% ../nbs/47_pretrain.ipynb #697199f8
 def _rendered(seeds, size, photos, assets, depths, workers): # -> scenes in order, by some processes or this one
@@ -308,7 +309,7 @@ def _optimisers(net, muon, lr): # -> name -> (optimiser, highest rate)
     return dict(muon=(Muon(convs), muon), adamw=(torch.optim.AdamW(rest, weight_decay=.02, betas=(.9, .99)), lr))
 
 def _rewind(path, step): # leave out what a killed run logged after its last state
-    if not path.exists() or not ((rows := pd.read_csv(path)).step > step).any(): return
+    if not path.exists() or not ((rows := pd.read_csv(_open_file(path))).step > step).any(): return
     with atomic_path(path) as tmp: rows[rows.step <= step].to_csv(tmp, index=False)
 
 def _log(path, **row): # add a row to a CSV file
@@ -333,7 +334,7 @@ def _advance(net, loss, batch, opts, step, steps): # one step; -> figures
 
 def _state(path, net, mean, opts, settings, device): # -> step at which the run goes on
     if not path.exists(): return 0
-    state = torch.load(path, map_location=device, weights_only=True)
+    with _open_file(path) as f: state = torch.load(f, map_location=device, weights_only=True)
     if state['settings'] != settings: raise InputError(f"{path.parent}: a run with other settings: choose another folder")
     net.load_state_dict(state['net']); mean.load_state_dict(state['mean'])
     for k,(o,_) in opts.items(): o.load_state_dict(state[k])

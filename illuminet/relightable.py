@@ -16,6 +16,7 @@ from safetensors import safe_open
 from threadpoolctl import ThreadpoolController
 from safetensors.numpy import load_file, save
 from .lights import *
+from .lights import _open_file, _printable, _read_bytes
 from .capture import *
 from .metrics import *
 
@@ -24,29 +25,40 @@ FORMAT = 2        # of the saved folder
 MIGRATIONS = {}   # an older format -> function (config, tensors) that gives both in the next one
 
 def _read_json(path, # a JSON file
+               most=1_000_000, # bytes; larger ones are refused
                ) -> dict:
     "An object from a JSON file"
-    try: res = json.loads(path.read_text())
-    except OSError as e: raise InputError(f"{path}: cannot be read ({e.strerror}): give the folder that `save` or `train` wrote") from e
-    except (ValueError, RecursionError) as e: raise InputError(f"{path}: not JSON ({e}): save the relightable anew") from e
+    try: res = json.loads(_read_bytes(path, most))
+    except (ValueError, RecursionError) as e:
+        if isinstance(e, InputError): raise
+        raise InputError(f"{path}: not JSON ({e!s:.200}): save the relightable anew") from e
     if not isinstance(res, dict): raise InputError(f"{path}: not a JSON object: save the relightable anew")
     return res
 
 # %% ../nbs/11_relightable.ipynb #54ad291a
 _TYPES = {'F32': np.float32, 'F16': np.float16, 'U8': np.uint8, 'I8': np.int8, 'F64': np.float64}
+_HEADER = 10_000_000   # bytes of the header of a safetensors file, at most: names, shapes and settings
+
+def _tensor_header(path) -> tuple: # a safetensors file -> its header, its length in bytes
+    "What is in a file of tensors, and where"
+    with _open_file(path) as f:
+        n = int.from_bytes(f.read(8), 'little')
+        if n > _HEADER: raise InputError(f"{path}: a header of {n/1e6:.0f} MB, at most {_HEADER/1e6:.0f} MB can be read: save it anew")
+        return json.loads(f.read(n)), n
 
 def map_tensors(path, # a safetensors file
                 ) -> dict: # name -> read-only array, read as it is used
     "The tensors of a file, without loading them"
     try:
+        header,n = _tensor_header(path)
         with safe_open(path, 'np'): pass                                     # its own check of the header
-        with open(path, 'rb') as f: n = int.from_bytes(f.read(8), 'little'); header = json.loads(f.read(n))
         return {k: np.memmap(path, _TYPES[v['dtype']], 'r', 8+n+v['data_offsets'][0], tuple(v['shape'])) for k,v in header.items() if k != '__metadata__'}
-    except MemoryError: raise
+    except (InputError, MemoryError): raise
     except Exception as e: raise InputError(f"{path}: cannot be read ({e!s:.200}): save it anew") from e
 
 def _load_tensors(path, lazy): # -> name -> array; the settings they were saved with, or None
     try:
+        _tensor_header(path)
         with safe_open(path, 'np') as f: saved = (f.metadata() or {}).get('config')
         return map_tensors(path) if lazy else load_file(path), saved and json.loads(saved)
     except (InputError, MemoryError): raise
@@ -217,7 +229,8 @@ class Relightable:
         if not np.isfinite(pics).all(): raise InputError("pictures with values that are NaN or infinite")
 
     def __repr__(self):
-        return f"{type(self).__name__}({', '.join([*(f'{k}={v}' for k,v in self.config.items() if not isinstance(v, dict)), f'{self.nbytes/1e6:.1f} MB'])})"
+        told = [f'{k}={v!s:.80}' for k,v in self.config.items() if not isinstance(v, dict)]
+        return _printable(f"{type(self).__name__}({', '.join([*told, f'{self.nbytes/1e6:.1f} MB'])})")
 
 # %% ../nbs/11_relightable.ipynb #105db9d8
 def mix(weights, # (m, k)

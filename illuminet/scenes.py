@@ -52,7 +52,7 @@ def _mottled(g, size): # -> (3, size, size)
 def _tile(g, size, assets): # -> (3, size, size) linear
     "A cut of a real base colour"
     if assets is None: return torch.stack([_patches(g, size) for _ in range(3)])*.7+.05
-    im = Image.open(_pick(g, assets.colours)).convert('RGB')
+    im = Image.fromarray(to_uint8(read_image(_pick(g, assets.colours))))
     side = _log(g, .35, 1)*min(im.size)
     x,y = (_uniform(g, 0, n-side) for n in im.size)
     a = np.asarray(im.resize((size, size), Image.BICUBIC, box=(x, y, x+side, y+side)))

@@ -15,6 +15,7 @@ from fastcore.basics import patch
 from PIL import Image
 from . import photometry
 from .lights import *
+from .lights import _printable
 from .capture import *
 from .relightable import *
 from .relightable import _ROWS
@@ -204,7 +205,7 @@ def viewer_page(shown:WebPlanes,
     "The page's HTML"
     places = [dict(_page_data(*planes) if i else {}, light=l.tolist(), probability=float(p)) for i,(l,p,*planes) in enumerate(choices)]
     data = dict(_page_data(shown, normals), light=as_lights(_START)[0].tolist(), small=small, choices=places)
-    fill = dict(title=html.escape(title), style=static_text('viewer.css', 'disc.css'), script=static_text('shade.js', 'disc.js', 'viewer.js'),
+    fill = dict(title=html.escape(_printable(title)), style=static_text('viewer.css', 'disc.css'), script=static_text('shade.js', 'disc.js', 'viewer.js'),
                 data=json.dumps(data).replace('<', '\\u003c'))
     return re.sub(r'\{\{(\w+)\}\}', lambda m: fill[m[1]], static_text('viewer.html'))
 

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from PIL import Image, ImageDraw
-from .lights import InputError, atomic_path, claim, from_angles, _unit_rows
+from .lights import InputError, atomic_path, claim, from_angles, _open_file, _unit_rows
 from .metrics import psnr, _coded
 
 # %% ../nbs/04_viz.ipynb #5bf0882a
@@ -244,7 +244,7 @@ def plot_losses(
     out=None, # path to save the figure to
 ): # the figure
     "Training and validation curves, a panel for each term, the best epoch marked"
-    df = pd.read_csv(history) if isinstance(history, (str, Path)) else pd.DataFrame(history)
+    df = pd.read_csv(_open_file(history, 100_000_000)) if isinstance(history, (str, Path)) else pd.DataFrame(history)
     if not len(df) or not (terms := _terms(df)):
         raise InputError("history: no curve in it; give columns such as train_loss, valid_loss")
     x = df['epoch'].to_numpy() if 'epoch' in df else np.arange(len(df))

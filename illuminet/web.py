@@ -6,12 +6,13 @@
 __all__ = ['OPENLIME', 'Bilinear', 'read_web']
 
 # %% ../nbs/17_web.ipynb #f4517837
-import html, json, math, re
+import html, json, math, os, re
 from pathlib import Path
 import numpy as np, pyvips
 from fastcore.basics import patch
 from PIL import Image
 from .lights import *
+from .lights import _printable, _read_bytes
 from .capture import *
 from .capture import _reading, _inside
 from .relightable import *
@@ -130,7 +131,7 @@ def _write_plane(path, # without suffix
     "A plane as one JPEG or as a pyramid of them"
     if layout == 'image': return Image.fromarray(a).save(f'{path}.jpg', quality=quality, subsampling=0)
     tile,suffix = min(256, max(a.shape[:2])), f'.jpg[Q={quality},subsample_mode=off]'
-    try: pyvips.Image.new_from_array(a).dzsave(str(path), depth='onetile', tile_size=tile, overlap=0, suffix=suffix)
+    try: pyvips.Image.new_from_array(a).dzsave(os.fsencode(path), depth='onetile', tile_size=tile, overlap=0, suffix=suffix)
     except pyvips.Error as e: raise OSError(str(e).splitlines()[0]) from e
     Path(f'{path}_files/vips-properties.xml').unlink(missing_ok=True)
 
@@ -200,14 +201,16 @@ def to_web(self:Relightable,
     if planes < 3 or planes % 3: raise InputError(f"planes={planes}: three go into each picture: give a multiple of 3")
     with atomic_path(folder, _no_bundle) as tmp:
         tmp.mkdir()
-        _write_bundle(tmp, *self._web(planes), layout, quality, html.escape(folder.name), page)
+        _write_bundle(tmp, *self._web(planes), layout, quality, html.escape(_printable(folder.name)), page)
     return folder
 
 # %% ../nbs/17_web.ipynb #3a3318a6
+_INFO_BYTES,_DZI_BYTES,_JPEG_BYTES = 10_000_000, 10_000, 2_000_000_000   # at most
+
 def _read_tiles(dzi, # path of the `.dzi`
                 w, h) -> np.ndarray: # (h, w, 3) uint8
     "The finest level of a pyramid"
-    text = dzi.read_bytes()[:10_000].decode('utf-8', 'replace')
+    text = _read_bytes(dzi, _DZI_BYTES).decode('utf-8', 'replace')
     found = [re.search(rf'\b{o}\s*=\s*"(\d{{1,6}})"', text) for o in ('TileSize', 'Overlap', 'Width', 'Height')]
     if not all(found) or not int(found[0][1]): raise InputError(f"{dzi}: does not describe tiles: export it anew")
     tile,over,*size = (int(o[1]) for o in found)
@@ -218,7 +221,7 @@ def _read_tiles(dzi, # path of the `.dzi`
     def one(i, j):
         (x0,x1),(y0,y1) = part(w, i), part(h, j); file = folder/f'{i}_{j}.jpg'
         file, = _inside([file], dzi.parent)
-        return _decode_jpeg(file.read_bytes(), x1-x0, y1-y0, 'RGB', file)[j*tile-y0:, i*tile-x0:][:tile, :tile]
+        return _decode_jpeg(_read_bytes(file, _JPEG_BYTES), x1-x0, y1-y0, 'RGB', file)[j*tile-y0:, i*tile-x0:][:tile, :tile]
     return np.concatenate([np.concatenate([one(i, j) for i in range(-(-w//tile))], 1) for j in range(-(-h//tile))])
 
 def _read_plane(folder, j, w, h) -> np.ndarray: # (h, w, 3) uint8
@@ -226,7 +229,7 @@ def _read_plane(folder, j, w, h) -> np.ndarray: # (h, w, 3) uint8
     file,dzi = _inside([file, dzi], folder)
     if dzi.exists():
         with _reading(dzi): return _read_tiles(dzi, w, h)
-    with _reading(file): return _decode_jpeg(file.read_bytes(), w, h, 'RGB', file)
+    with _reading(file): return _decode_jpeg(_read_bytes(file, _JPEG_BYTES), w, h, 'RGB', file)
 
 def _list(values, n, # how many there must be
           what:str, # for the message
@@ -279,8 +282,7 @@ def read_web(folder, # a bundle of type ptm, hsh (rgb), bilinear (mrgb) or neura
     path = Path(folder)/'info.json'
     with _reading(path), np.errstate(all='ignore'):
         path, = _inside([path], folder)
-        if path.stat().st_size > 1e7: raise InputError(f"{path}: too large: export it anew")
-        info = json.loads(path.read_bytes())
+        info = json.loads(_read_bytes(path, _INFO_BYTES))
         kind,w,h = '{type}, {colorspace}'.format(**info), info['width'], info['height']
         if not all(type(o) is int and 0 < o < 1e6 for o in (w, h)):
             raise InputError(f"{path}: {w!r}x{h!r} pixels: export it anew")
