@@ -2,16 +2,12 @@
 opens nothing outside the folder that it was given, and takes memory in proportion to the input.
 
 `python .ci/fuzz.py [TARGET ...]` tries every target by hypothesis, some seconds each, always the same examples.
-`python .ci/fuzz.py --atheris TARGET --runs N` tries one of them guided by coverage (`pip install atheris` first: a tool that nothing else needs)."""
-import argparse, contextlib, functools, io, json, os, random, re, sys, tempfile, tracemalloc, warnings
+`python .ci/fuzz.py --guided TARGET --runs N` tries one of them guided by coverage: inputs that reach new lines of Python, here or in Pillow, are kept and changed further."""
+import argparse, contextlib, functools, io, json, os, random, re, sys, tempfile, time, tracemalloc, warnings
 from pathlib import Path
 
 os.environ |= dict(HF_HUB_OFFLINE='1', CUDA_VISIBLE_DEVICES='', HYPOTHESIS_STORAGE_DIRECTORY=f'{tempfile.gettempdir()}/hypothesis')
 warnings.simplefilter('ignore')
-if '--atheris' in sys.argv:
-    try: import atheris
-    except ImportError: sys.exit('atheris is missing: pip install atheris')
-    with atheris.instrument_imports(include=['illuminet', 'tifffile', 'PIL']): from illuminet.learner import *
 import numpy as np
 from PIL import Image
 from illuminet.learner import *
@@ -83,17 +79,23 @@ def rti(data, folder):
 
 def pictures():
     res,rgb = [],Image.fromarray(small().images[0])
+    exif = Image.Exif(); exif[274] = 6
+    for mode,form,kw in [('CMYK', 'jpeg', {}), ('YCbCr', 'tiff', {}), ('RGB', 'tiff', dict(compression='jpeg')), ('RGB', 'jpeg', dict(exif=exif)), ('RGBA', 'png', dict(exif=exif)), ('RGB', 'webp', dict(lossless=True, save_all=True, append_images=[rgb.transpose(0)])),
+                         ('RGB', 'png', dict(save_all=True, append_images=[rgb.transpose(0)])), ('P', 'bmp', {}), ('LA', 'tiff', {})]:
+        f = io.BytesIO(); rgb.convert('L').convert(mode).save(f, form, **kw) if mode == 'LA' else rgb.convert(mode).save(f, form, **kw); res.append(f.getvalue())
     for mode,form in [('RGB', 'png'), ('P', 'png'), ('I;16', 'png'), ('L', 'jpeg'), ('CMYK', 'tiff'), ('F', 'tiff'), ('RGB', 'webp'), ('1', 'bmp'), ('RGB', 'bmp')]:
         f = io.BytesIO(); (rgb.convert('L').convert(mode) if mode == 'I;16' else rgb.convert(mode)).save(f, form); res.append(f.getvalue())
     return res + [written(lambda p: write_png(p, small().images[0].astype(np.uint16)*257), '.png'), b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>']
 
 @target(100, pictures)
 def picture(data, folder):
-    path = folder/'a.png'
-    path.write_bytes(data); (folder/'a.lp').write_text('a.png 0 0 1')
-    try: assert read_image(path).shape[2] == 3
-    except InputError: pass
-    for _,x in Strips(folder): assert x.shape[-1] == 3
+    (folder/'a.png').write_bytes(data); (folder/'a.lp').write_text('a.png 0 0 1')
+    got = []
+    for read in (lambda: Capture.load(folder).images, lambda: np.concatenate([x.copy() for _,x in Strips(folder)], 1)):
+        try: got.append(read())
+        except InputError: got.append(None)
+    assert (got[0] is None) == (got[1] is None), got
+    if got[0] is not None: assert got[0].dtype == got[1].dtype and np.array_equal(*got)
 
 # --- folders
 
@@ -216,25 +218,50 @@ def by_hypothesis(name, examples):
     settings = hypothesis.settings(max_examples=examples, deadline=None, derandomize=True, database=None, suppress_health_check=list(hypothesis.HealthCheck))
     with warm(name) as (folder,seeds): settings(hypothesis.given(inputs(seeds))(lambda data: once(name, data, folder, memory=True)))()
 
-def by_atheris(name, runs):
-    def mutated(data, most, seed):
-        rng = random.Random(seed)
-        if rng.random() < .5: return atheris.Mutate(data, most)
-        return edited(data, (rng.choice(KINDS), rng.randrange(1<<16), rng.choice(WORDS)))[:most]
-    with warm(name) as (folder,seeds), tempfile.TemporaryDirectory() as d:
-        for i,data in enumerate(seeds): (Path(d)/str(i)).write_bytes(data)
-        atheris.Setup([sys.argv[0], f'-runs={runs}', '-rss_limit_mb=4000', f'-max_len={2*max(map(len, seeds))}', '-timeout=60', f'-artifact_prefix={tempfile.gettempdir()}/fuzz-{name}-', d],
-                      lambda data: once(name, data, folder), custom_mutator=mutated)
-        atheris.Fuzz()
+def lines_reached(f): # a function -> whether it reached lines that none did before
+    "Run a function, watching the lines of this package and of Pillow"
+    news = []
+    def at_line(frame, event, arg):
+        if event == 'line' and (frame.f_code, frame.f_lineno) not in REACHED: REACHED.add((frame.f_code, frame.f_lineno)); news.append(1)
+        return at_line
+    def at_call(frame, event, arg):
+        code = frame.f_code
+        if code not in WATCHED: WATCHED[code] = re.search(r'/(illuminet|PIL)/', code.co_filename) is not None
+        return at_line if WATCHED[code] else None
+    sys.settrace(at_call)
+    try: f()
+    finally: sys.settrace(None)
+    return bool(news)
+
+REACHED,WATCHED = set(), {}
+
+def by_coverage(name, runs, seed):
+    "Change inputs at random; those that reach new lines are changed in turn, the newest most"
+    rng,start = random.Random(f'{name}{seed}'), time.perf_counter()
+    def changed(data):
+        for _ in range(rng.randint(1, 4)):
+            if rng.random() < .1: other = rng.choice(kept); i,j = rng.randrange(len(data)+1), rng.randrange(len(other)+1); data = data[:i]+other[j:]
+            else: data = edited(data, (rng.choice(KINDS), rng.randrange(1 << 16), rng.choice(WORDS) if rng.random() < .4 else rng.randbytes(rng.randint(1, 4))))
+        return data[:most]
+    with warm(name) as (folder,seeds):
+        kept,most = list(seeds), 2*max(map(len, seeds))
+        for i in range(runs):
+            data = kept[i] if i < len(seeds) else changed(kept[-rng.randint(1, min(20, len(kept)))] if rng.random() < .3 else rng.choice(kept))
+            try:
+                if lines_reached(lambda: once(name, data, folder)) and i >= len(seeds): kept.append(data)
+            except Exception:
+                (found := Path(tempfile.gettempdir())/f'fuzz-{name}-{seed}-{i}').write_bytes(data)
+                print(f'{name}: run {i}, see {found}', flush=True); raise
+            if i % 5000 == 4999: print(f'{name}: {i+1} inputs, {len(REACHED)} lines, {len(kept)} kept, {time.perf_counter()-start:.0f} s', flush=True)
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('targets', nargs='*', help=', '.join(TARGETS))
     parser.add_argument('--examples', type=int, default=300, help='of each target, for hypothesis')
-    parser.add_argument('--atheris', metavar='TARGET'); parser.add_argument('--runs', type=int, default=100_000)
+    parser.add_argument('--guided', metavar='TARGET'); parser.add_argument('--runs', type=int, default=100_000); parser.add_argument('--seed', type=int, default=0)
     args = parser.parse_args()
     sys.addaudithook(watch)
-    if args.atheris: by_atheris(args.atheris, args.runs)
-    for name in [] if args.atheris else args.targets or TARGETS:
+    if args.guided: by_coverage(args.guided, args.runs, args.seed)
+    for name in [] if args.guided else args.targets or TARGETS:
         by_hypothesis(name, args.examples)
         print(f'{name}: {args.examples} inputs')

@@ -8,7 +8,7 @@ __all__ = ['app', 'Folder', 'Source', 'Out', 'Size', 'Json', 'Epochs', 'Method',
            'export_command', 'view', 'render_command', 'info', 'main']
 
 # %% ../nbs/50_cli.ipynb #685e1c32
-import contextlib, json, os, signal, sys, time, warnings
+import contextlib, json, os, signal, sys, threading, time, traceback, warnings
 from enum import StrEnum
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,7 +25,10 @@ class _Commands(typer.core.TyperGroup):
 app = typer.Typer(cls=_Commands, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
                   help="Relight photographs: give one photo, or several under known lights, and get the picture under any light.")
 
-def _path(text): return Path(text).expanduser()
+def _path(text):
+    try: return Path(text).expanduser()
+    except RuntimeError: raise typer.BadParameter(f"{text}: there is no such user: write the path in full") from None
+
 def _given(help, metavar='PATH'): return typer.Argument(parser=_path, metavar=metavar, help=help, show_default=False)
 def _to(help): return typer.Option('--out', '-o', parser=_path, metavar='PATH', help=help)
 
@@ -46,9 +49,21 @@ Form = StrEnum('Form', 'ptm rti web html onnx')
 FitMethod = Annotated[Method, typer.Option(help="How photos are fitted; illuminet takes the best for their number.")]
 
 # %% ../nbs/50_cli.ipynb #5a11c0a4
+def _clean(text): # lines
+    "Text that is safe to print: see `InputError`"
+    if text.replace('\n', '').isprintable(): return text
+    from illuminet.lights import _printable                                        # loads PyTorch, for what is strange alone
+    return '\n'.join(map(_printable, text.split('\n')))
+
+def _say(text, err=False):
+    "Print lines: the one way to the terminal"
+    try: typer.echo(_clean(str(text)), err=err)
+    except OSError as e:
+        if not err: raise SystemExit(141) if isinstance(e, BrokenPipeError) else e     # who read it went away
+
 def _line(o): # a value, or a dict of values
     "An entry of a list for people"
-    if not isinstance(o, dict): return str(o)
+    if not isinstance(o, dict): return str(o).replace('\n', '\\n')
     return ', '.join(f"{k.removesuffix('_deg')} {v}{'°'*k.endswith('_deg')}" for k,v in o.items())
 
 def _text(key, v): # as `_tell` has them
@@ -60,9 +75,11 @@ def _text(key, v): # as `_tell` has them
 def _tell(result:dict, # name -> a JSON value, or a path
           as_json:bool):
     "Print a result"
-    if as_json: return typer.echo(json.dumps(result, default=str))
+    if as_json: return _say(json.dumps(result, default=str))
     for k,v in result.items():
-        if v not in (None, []): typer.echo(f"{k.replace('_', ' '):14}  {_text(k, v)}")
+        if v not in (None, []): _say(f"{k.replace('_', ' '):14}  {_text(k, v)}")
+
+_PATIENCE = 5   # seconds
 
 @contextlib.contextmanager
 def _working(what:str, # is being done
@@ -71,10 +88,14 @@ def _working(what:str, # is being done
     "Show that work goes on"
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-    columns = SpinnerColumn(), TextColumn('{task.description}'), *((BarColumn(), MofNCompleteColumn()) if total else ()), TimeElapsedColumn()
-    with contextlib.redirect_stdout(sys.stderr), Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as p:
-        task = p.add_task(what, total=total)
-        yield lambda: p.advance(task)
+    columns = SpinnerColumn(), TextColumn('{task.description}', markup=False), *((BarColumn(), MofNCompleteColumn()) if total else ()), TimeElapsedColumn()
+    seen,later = sys.stderr.isatty(), threading.Timer(_PATIENCE, lambda: _say(f'illuminet: {what} …', err=True))   # in a log, one line
+    later.daemon = True
+    with contextlib.redirect_stdout(sys.stderr), Progress(*columns, console=Console(stderr=True), transient=True, disable=not seen) as p:
+        task = p.add_task(_clean(what), total=total)
+        if not seen: later.start()
+        try: yield lambda: p.advance(task)
+        finally: later.cancel()
 
 def _files(out): return sorted(o.name for o in out.iterdir())
 
@@ -142,7 +163,7 @@ def demo(out:Out=Path('demo'), epochs:Epochs=8, size:Size=192, as_json:Json=Fals
     from illuminet.learner import evaluate, fit, from_angles, sample_capture, show_relit, train
     cap,bars = sample_capture(size), sys.stdout.isatty() and not as_json
     seen,held = cap.hold_out()
-    typer.echo(f"sample capture: {len(cap)} photos of {cap.shape[2]}×{cap.shape[1]}, {len(held)} held out\n"
+    _say(f"sample capture: {len(cap)} photos of {cap.shape[2]}×{cap.shape[1]}, {len(held)} held out\n"
                "training, about a minute on two cores …", err=as_json)
     learned = {}
     def trained(c):
@@ -153,7 +174,7 @@ def demo(out:Out=Path('demo'), epochs:Epochs=8, size:Size=192, as_json:Json=Fals
     lights = from_angles(np.linspace(0, 2*np.pi, 6, endpoint=False), np.deg2rad(35))
     show_relit(learned['learn'].relightable, lights, out=out/'relit.png')
     if as_json: return _tell(dict(out=out, files=_files(out), rows=_rows(table)), True)
-    typer.echo(f"\n{_table(table)}\n\non the {len(held)} lights held out, which no method has seen\n{out.resolve()}: {', '.join(_files(out))}")
+    _say(f"\n{_table(table)}\n\non the {len(held)} lights held out, which no method has seen\n{out.resolve()}: {', '.join(_files(out))}")
 
 # %% ../nbs/50_cli.ipynb #9b4c40e9
 @app.command('train', epilog="Example: illuminet train coin/ --out coin-relit")
@@ -171,12 +192,12 @@ def train_command(capture:Folder,
     _check_out(out)
     from illuminet.learner import train, verdict
     cap,bars = _capture(capture, size), sys.stdout.isatty() and not as_json
-    typer.echo(cap, err=as_json)
+    _say(cap, err=as_json)
     learn = train(cap.lights, cap.images, out=out, mask=cap.mask, linear=cap.linear, base=None if base == 'none' else str(base), epochs=epochs,
                   schedule=str(schedule), size=crop, seed=seed, progress=bars)
     if as_json: return _tell(dict(out=out, files=_files(out), **learn.metrics_), True)
-    if not bars: typer.echo(verdict(learn.metrics_))
-    typer.echo(f"{out.resolve()}: {', '.join(_files(out))}")
+    if not bars: _say(verdict(learn.metrics_))
+    _say(f"{out.resolve()}: {', '.join(_files(out))}")
 
 # %% ../nbs/50_cli.ipynb #5a11c0b2
 def _settings(pairs): # of 'key=value'
@@ -186,7 +207,7 @@ def _settings(pairs): # of 'key=value'
         key,is_,value = o.partition('=')
         if not (is_ and key.isidentifier()): raise typer.BadParameter(f"{o!r}: write key=value, as in terms=16", param_hint='--set')
         try: res[key] = json.loads(value)
-        except ValueError: res[key] = value
+        except (ValueError, RecursionError): res[key] = value
     return res
 
 def _saved(r, out, start, **more): # what `fit` and `bake` tell
@@ -326,9 +347,9 @@ def evaluate_command(captures:Annotated[list[Path], _given("Folders, each a capt
         if len(captures) != 1: raise typer.BadParameter(f"{len(captures)} folders: give the one that holds the captures", param_hint='--all')
         _check_out(out, '.json')
         from illuminet.benchmark import evaluate_all
-        table = evaluate_all(captures[0], out, methods, size, echo=lambda line: typer.echo(line, err=as_json))
+        table = evaluate_all(captures[0], out, methods, size, echo=lambda line: _say(line, err=as_json))
         if as_json: return _tell(dict(out=out, rows=_rows(table)), True)
-        return typer.echo(f"\n{table.pivot(index='capture', columns='method', values='psnr').round(2).to_string()}\n\n{out.resolve()}")
+        return _say(f"\n{table.pivot(index='capture', columns='method', values='psnr').round(2).to_string()}\n\n{out.resolve()}")
     for c in captures: _kind(c)
     rows = []
     for c in captures:
@@ -337,7 +358,7 @@ def evaluate_command(captures:Annotated[list[Path], _given("Folders, each a capt
             seen,held = split(c, size=size)
             table = evaluate((seen, held), methods or ['ptm', 'hsh', 'rbf', 'morph'])
         rows += [dict(capture=c, seen=len(seen), held=len(held), **o) for o in _rows(table)]
-        if not as_json: typer.echo(f"{c}: {len(seen)} lights seen, {len(held)} held out\n{_table(table)}\n")
+        if not as_json: _say(f"{c}: {len(seen)} lights seen, {len(held)} held out\n{_table(table)}\n")
     if as_json: _tell(dict(rows=rows), True)
 
 # %% ../nbs/50_cli.ipynb #5a11c0c2
@@ -503,8 +524,8 @@ def _about_capture(path): # -> what it is, warnings
 
 def _about_photo(path):
     "A photo and the likely directions of its light"
-    from illuminet.learner import as_lights, find_light, read_image
-    h,w,_ = (im := read_image(path)).shape
+    from illuminet.learner import Capture, as_lights, find_light
+    h,w,_ = (im := Capture([path], None).images[0]).shape
     means,p = find_light(im)
     return dict(kind='photo', size=f'{w}x{h}', bits=8*im.dtype.itemsize, likely_lights=_in_degrees(as_lights(means), p), bytes=path.stat().st_size), []
 
@@ -520,9 +541,14 @@ def _about(path): # -> what it is, warnings
     r = _relightable(path)
     files = path.rglob('*') if path.is_dir() else [path]
     spread,warn = _about_lights_of(r)
-    settings = {k: v for k,v in r.config.items() if isinstance(v, (str, int, float))}
     size = sum(o.stat().st_size for o in files if o.is_file())
-    return dict(kind=kind, method=r.method, size='{1}x{0}'.format(*r.shape), **settings, **spread, bytes=size), warn
+    what,rest = dict(kind=kind, method=r.method, size='{1}x{0}'.format(*r.shape)), dict(**spread, bytes=size)
+    return what | _settings_of(r, {*what, *rest, 'path', 'warnings'}) | rest, warn
+
+def _settings_of(r, taken): # a relightable, names that stand for something else
+    "Its settings, as far as they are short"
+    def short(v): return isinstance(v, (str, int, float)) and len(str(v)) < 200 and str(v) not in ('nan', 'inf', '-inf')
+    return {k: v for k,v in r.config.items() if k not in taken and short(v)}
 
 @app.command(epilog="Examples: illuminet info coin/; illuminet info photo.jpg")
 def info(path:Annotated[Path, _given("Capture, model, web bundle, .ptm, .rti, .lp or photo.")], as_json:Json=False):
@@ -534,7 +560,57 @@ def info(path:Annotated[Path, _given("Capture, model, web bundle, .ptm, .rti, .l
 
 # %% ../nbs/50_cli.ipynb #a6927142
 def _warn(message, category, *args, **kwargs): # as `warnings.showwarning`
-    if issubclass(category, UserWarning): typer.echo(f"illuminet: {message}", err=True)
+    if issubclass(category, UserWarning): _say(f"illuminet: {_one_line(message)}", err=True)
+
+def _one_line(o): return str(o).replace('\n', '\\n')
+
+def _usage(e): # what typer raises for wrong arguments
+    "Its message, with the usage"
+    import io
+    if type(e).__name__ != 'NoArgsIsHelpError': e.message = _one_line(e.message)          # that one is the help
+    text = io.StringIO(); e.show(file=text)
+    return text.getvalue().rstrip('\n')
+
+def _ours(e):
+    "A fault of the package"
+    if os.environ.get('ILLUMINET_DEBUG'): return ''.join(traceback.format_exception(e)).rstrip('\n')
+    at = traceback.extract_tb(e.__traceback__)[-1]
+    return (f"illuminet: {type(e).__name__}: {_one_line(e):.300} ({Path(at.filename).name}, line {at.lineno}): this should not happen: "
+            "report it at https://github.com/illuminet/illuminet/issues, with what ILLUMINET_DEBUG=1 shows")
+
+def _ending(e) -> tuple: # an exception -> exit code, message
+    "What it means to who gave the command"
+    if isinstance(e, SystemExit): return e.code if isinstance(e.code, int) else int(e.code is not None), ''
+    if isinstance(e, KeyboardInterrupt): return 130, ''
+    if isinstance(e, BrokenPipeError): return 141, ''
+    if hasattr(e, 'show') and hasattr(e, 'exit_code'): return e.exit_code, _usage(e)
+    if isinstance(e, MemoryError) or 'not enough memory' in str(e): return 2, "illuminet: does not fit into memory: pass --size for smaller photos, or fit with --stream"
+    if isinstance(e, OSError) and e.strerror:
+        where = os.fsdecode(e.filename) if isinstance(e.filename, (str, bytes, os.PathLike)) else 'a file' if _flushed(sys.stdout) else 'standard output'
+        return 2, f"illuminet: {_one_line(where):.300}: {e.strerror}: check the path and your rights"
+    from illuminet.lights import InputError
+    return (2, f"illuminet: {e}") if isinstance(e, InputError) else (1, _ours(e))
+
+# %% ../nbs/50_cli.ipynb #c1d44bbe
+def _open_streams():
+    "Streams that were closed lead to nowhere, lest a file that is opened later gets their number; what they cannot encode is escaped"
+    while (fd := os.open(os.devnull, os.O_RDWR)) < 3: os.set_inheritable(fd, True)
+    os.close(fd)
+    for name,mode in (('stdin', 'r'), ('stdout', 'w'), ('stderr', 'w')):
+        if getattr(sys, name) is None: setattr(sys, name, open(os.devnull, mode))
+    for o in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, OSError): o.reconfigure(errors='backslashreplace')
+
+def _flushed(stream):
+    "Whether all that was printed could be written"
+    try: stream.flush()
+    except OSError: return False
+    return True
+
+def _close_streams():
+    "What cannot be written is dropped: Python would try again at its end, and say so"
+    for o in (sys.stdout, sys.stderr):
+        if not _flushed(o): os.dup2(os.open(os.devnull, os.O_WRONLY), o.fileno())
 
 _ENDS = [getattr(signal, o) for o in ('SIGTERM', 'SIGHUP') if hasattr(signal, o)]   # a request to stop, a terminal that was closed
 
@@ -544,16 +620,17 @@ def _end(number, frame):
     sys.exit(128+number)
 
 def main():
-    "Run the command; wrong input ends in a message and exit code 2"
+    "Run the command; whatever ends it becomes a message and an exit code"
+    _open_streams()
     for o in _ENDS:
         if signal.getsignal(o) != signal.SIG_IGN: signal.signal(o, _end)         # nohup ignores one
     warnings.showwarning = _warn
-    try: app(prog_name='illuminet')
-    except KeyboardInterrupt: sys.exit(130)
-    except MemoryError: typer.echo("illuminet: does not fit into memory: pass --size for smaller photos, or fit with --stream", err=True); sys.exit(2)
-    except Exception as e:
-        from illuminet.lights import InputError
-        if not isinstance(e, InputError): raise
-        typer.echo(f"illuminet: {e}", err=True); sys.exit(2)
+    try:
+        code,message = app(prog_name='illuminet', standalone_mode=False), ''
+        sys.stdout.flush()
+    except BaseException as e: code,message = _ending(e)
+    if message: _say(message, err=True)
+    _close_streams()
+    sys.exit(code if isinstance(code, int) else 0)
 
 if __name__ == '__main__' and '__file__' in globals(): main()

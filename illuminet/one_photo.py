@@ -202,4 +202,6 @@ def _check(self:OnePhoto):
     k = len(t['probabilities'])
     due = dict(photos=(1, h, w, 3), lights=(1, 3), candidates=(k, 3), colour=(h, w, 3), surface=(sum(_PACKED.values()), *t['surface'].shape[1:]))
     if wrong := [k for k in due if t[k].shape != due[k]]: raise InputError(f"tensor {wrong[0]!r} is {t[wrong[0]].shape}")
+    top,of = self._strip
+    if not 0 <= top <= of-h or of != h and of*w > 1<<28: raise InputError(f"rows {top} to {top+h} of {of}")
     Relightable._check(self)

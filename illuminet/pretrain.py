@@ -413,6 +413,7 @@ def _told_on_disk(folder, scenes, finder): # made once
         told = find_lights_of(scenes, LightFinder.from_pretrained(finder) if finder else None)
         with atomic_path(path) as tmp:
             with open(tmp, 'wb') as f: np.save(f, told)
+    _open_file(path).close()
     return np.load(path, mmap_mode='r')
 
 def main():

@@ -84,7 +84,10 @@ def _migrated(config, tensors, path): # -> config, tensors of the present format
     if type(v) is not int or v > FORMAT or any(o not in MIGRATIONS for o in range(v, FORMAT)):
         what = 'it is of a newer version: pip install --upgrade illuminet' if type(v) is int and v > FORMAT else 'save it anew'
         raise InputError(f"{path}/config.json: format {v!r}, this version reads {min([FORMAT, *MIGRATIONS])} to {FORMAT}: {what}")
-    for o in range(v, FORMAT): config,tensors = MIGRATIONS[o](config, tensors)
+    try:
+        for o in range(v, FORMAT): config,tensors = MIGRATIONS[o](config, tensors)
+    except InputError: raise
+    except Exception as e: raise InputError(f"{path}: a model of format {v} that lacks something ({type(e).__name__}: {e!s:.200}): fit it again") from e
     return config, tensors
 
 # %% ../nbs/11_relightable.ipynb #88ccde0b

@@ -207,11 +207,14 @@ def _projection(v, # (k, n, 3)
     return project
 
 # %% ../nbs/18_stream.ipynb #3154a45b
+_SAVERS = {'.png': pyvips.Image.pngsave, '.jpg': pyvips.Image.jpegsave, '.jpeg': pyvips.Image.jpegsave, '.tif': pyvips.Image.tiffsave, '.tiff': pyvips.Image.tiffsave}
+
 def _write_strips(path, # .png, .jpg or .tif
                   shape, # (h, w, 3)
                   strips, # (r, w, 3) uint8 or uint16, from the top
                   dtype=np.uint8):
     "A picture from strips, by way of a raw file in the same temporary folder"
+    if Path(path).suffix.lower() not in _SAVERS: raise InputError(f"{path}: end it in .png, .jpg or .tif")
     with atomic_path(path) as tmp:
         raw = tmp.with_name(tmp.name+'.raw')
         try:
@@ -219,8 +222,8 @@ def _write_strips(path, # .png, .jpg or .tif
                 for x in strips: f.write(np.ascontiguousarray(x, dtype))
             kind = dict(format='uchar', interpretation='srgb') if dtype == np.uint8 else dict(format='ushort', interpretation='rgb16')
             how = dict(Q=95, subsample_mode='off') if tmp.suffix.lower() in ('.jpg', '.jpeg') else {}
-            pyvips.Image.rawload(os.fsencode(raw), shape[1], shape[0], 3, access='sequential', **kind).write_to_file(os.fsencode(tmp), **how)
-        except pyvips.Error as e: raise InputError(f"{path}: cannot be written ({_why(e)}): end it in .png, .jpg or .tif") from e
+            _SAVERS[tmp.suffix.lower()](pyvips.Image.rawload(os.fsencode(raw), shape[1], shape[0], 3, access='sequential', **kind), os.fsencode(tmp), **how)
+        except pyvips.Error as e: raise InputError(f"{path}: cannot be written ({_why(e)}): choose another folder or form") from e
     return Path(path)
 
 def relight_large(r, # `Relightable`, loaded with `lazy=True`, or the folder that `fit_large` wrote
