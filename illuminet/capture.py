@@ -16,7 +16,7 @@ import numpy as np, pyvips, torch
 import matplotlib.pyplot as plt
 from fastcore.basics import patch
 from fastprogress.fastprogress import progress_bar
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, TiffImagePlugin
 from .lights import *
 from .lights import _as_text, _open_file, _printable, _within
 
@@ -171,10 +171,14 @@ def _seen_by_pillow(f, kind): # -> is Pillow to decode it?, number of pictures i
     "What libvips does not tell"
     if kind not in ('PNG', 'TIFF'): return kind == 'BMP', 1
     try:
-        with Image.open(f, formats=[kind]) as im:
-            if kind == 'PNG': return False, im.n_frames
-            return im.tag_v2.get(262) == 6 and im.tag_v2.get(259) != 7, 1 # luma and chroma, but no JPEG
+        if kind == 'PNG':
+            with Image.open(f, formats=[kind]) as im: return False, im.n_frames
+        head = f.read(8)
+        tags = TiffImagePlugin.ImageFileDirectory_v2(head + (f.read(8) if 43 in head[2:4] else b''))
+        f.seek(tags.next); tags.load(f)
+        return tags.get(262) == 6 and tags.get(259) != 7, 1                # luma and chroma, but no JPEG
     except Exception: return False, 1                                     # libvips can read it, or says what is wrong
+    finally: f.seek(0)
 
 def _by_pillow(f, kind): # -> a `pyvips.Image`, in memory
     "A picture that libvips has no decoder for"
@@ -233,17 +237,18 @@ def _open_picture(path, # a file of one of `_FORMATS`
                   turned=False, # undo the orientation now? libvips then decodes all of it
                   ) -> _Picture:
     "Open a picture, to be read from top to bottom"
-    with _reading(path, 'copy it again, or export it with 8 or 16 bits a channel'), _open_file(path) as f:
+    with _reading(path), _open_file(path) as f:
         kind = _kind(f, path)
-        pillow,pages = _seen_by_pillow(f, kind)
-        def load(**kw): return _by_pillow(f, kind) if pillow else _FORMATS[kind].load(os.fsencode(path), fail_on='error', **kw)
-        def noted(name): return im.get(name) if im.get_typeof(name) else 1
-        im = load(access='sequential')
-        (w,h),turn,pages = (im.width, im.height), noted('orientation'), max(pages, noted('n-pages'))
-        if Image.MAX_IMAGE_PIXELS and w*h > 2*Image.MAX_IMAGE_PIXELS: raise InputError(f"{path}: {_TOO_MANY}")
-        if turned and turn > 1: im,turn,(w,h) = load().autorot(),1,(h,w) if turn > 4 else (w,h)
-        elif kind == 'JPEG' and (k := _shrinkage((w,h), size)) > 1: im = load(access='sequential', shrink=k)
-        return _Picture(_three(im, path), (h,w) if turn > 4 else (w,h), turn, pages)
+        with _reading(path, 'copy it again, or export it with 8 or 16 bits a channel' if kind == 'TIFF' else 'copy or export it again'):
+            pillow,pages = _seen_by_pillow(f, kind)
+            def load(**kw): return _by_pillow(f, kind) if pillow else _FORMATS[kind].load(os.fsencode(path), fail_on='error', **kw)
+            def noted(name): return im.get(name) if im.get_typeof(name) else 1
+            im = load(access='sequential')
+            (w,h),turn,pages = (im.width, im.height), noted('orientation'), max(pages, noted('n-pages'))
+            if Image.MAX_IMAGE_PIXELS and w*h > 2*Image.MAX_IMAGE_PIXELS: raise InputError(f"{path}: {_TOO_MANY}")
+            if turned and turn > 1: im,turn,(w,h) = load(revalidate=True).autorot(),1,(h,w) if turn > 4 else (w,h)   # libvips keeps what it decoded
+            elif kind == 'JPEG' and (k := _shrinkage((w,h), size)) > 1: im = load(access='sequential', shrink=k)
+            return _Picture(_three(im, path), (h,w) if turn > 4 else (w,h), turn, pages)
 
 def _shrinkage(wh, size):
     "By how much a decoder may shrink a picture that is then resampled"

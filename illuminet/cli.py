@@ -8,7 +8,7 @@ __all__ = ['app', 'Folder', 'Source', 'Out', 'Size', 'Json', 'Epochs', 'Method',
            'export_command', 'view', 'render_command', 'info', 'main']
 
 # %% ../nbs/50_cli.ipynb #685e1c32
-import contextlib, json, os, signal, sys, threading, time, traceback, warnings
+import contextlib, json, logging, os, signal, sys, threading, time, traceback, warnings
 from enum import StrEnum
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -625,6 +625,7 @@ def main():
     for o in _ENDS:
         if signal.getsignal(o) != signal.SIG_IGN: signal.signal(o, _end)         # nohup ignores one
     warnings.showwarning = _warn
+    logging.getLogger().addHandler(logging.NullHandler())                        # what libraries note is for programmers
     try:
         code,message = app(prog_name='illuminet', standalone_mode=False), ''
         sys.stdout.flush()

@@ -142,6 +142,12 @@ def test_sizes(tmp_path):
     a = read_image(tmp_path/'a.jpg', size=52)
     assert a.shape == (52, 40, 3) and np.abs(a.astype(int)-np.rot90(np.asarray(big.resize((52, 40))), -1)).max() < 30
 
+def test_replaced(tmp_path):
+    "Another photo under the same name is read anew"
+    for image in (rgb, rgb.transpose(0), rgb.transpose(1)):
+        capture(tmp_path, pil(image, 'png', exif=turned), 'png')
+        for read in (lambda o: Capture.load(o).images, lambda o: strips(o)[1]): assert np.array_equal(read(tmp_path)[0], np.rot90(np.asarray(image), -1))
+
 def test_bmp_and_strange_names(tmp_path):
     "Names that libvips or a glob could misread"
     for name in ('a[1].png', 'b%d.png', 'c*.png', 'd\ne.png', b'caf\xe9.png'.decode('utf-8', 'surrogateescape')):
