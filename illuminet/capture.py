@@ -167,16 +167,21 @@ def _kind(f, path): # a file at its start -> a key of `_FORMATS`
         if head.startswith(o.begins) and (k != 'WebP' or head[8:] == b'WEBP'): return k
     raise InputError(f"{path}: no picture that can be read: {_EXPORT}")
 
-def _seen_by_pillow(f, kind): # -> is Pillow to decode it?, number of pictures in a PNG
-    "What libvips does not tell"
-    if kind not in ('PNG', 'TIFF'): return kind == 'BMP', 1
-    try:
-        if kind == 'PNG':
-            with Image.open(f, formats=[kind]) as im: return False, im.n_frames
-        head = f.read(8)
-        tags = TiffImagePlugin.ImageFileDirectory_v2(head + (f.read(8) if 43 in head[2:4] else b''))
-        f.seek(tags.next); tags.load(f)
-        return tags.get(262) == 6 and tags.get(259) != 7, 1                # luma and chroma, but no JPEG
+def _animated(f): # a PNG at its start -> number of pictures
+    "How many pictures a PNG announces before the first; libvips reads that one"
+    before,_,announced = f.read(1<<16).partition(b'IDAT')[0].partition(b'acTL')
+    return max(1, int.from_bytes(announced[:4], 'big'))
+
+def _is_raw_ycc(f): # a TIFF at its start
+    "Whether a TIFF holds luma and chroma, but no JPEG"
+    head = f.read(8)
+    tags = TiffImagePlugin.ImageFileDirectory_v2(head + (f.read(8) if 43 in head[2:4] else b''))
+    f.seek(tags.next); tags.load(f)
+    return tags.get(262) == 6 and tags.get(259) != 7
+
+def _look(f, kind): # -> is Pillow to decode it?, number of pictures, as far as libvips does not tell
+    "What has to be known before libvips opens a file"
+    try: return kind == 'BMP' or kind == 'TIFF' and _is_raw_ycc(f), _animated(f) if kind == 'PNG' else 1
     except Exception: return False, 1                                     # libvips can read it, or says what is wrong
     finally: f.seek(0)
 
@@ -240,7 +245,7 @@ def _open_picture(path, # a file of one of `_FORMATS`
     with _reading(path), _open_file(path) as f:
         kind = _kind(f, path)
         with _reading(path, 'copy it again, or export it with 8 or 16 bits a channel' if kind == 'TIFF' else 'copy or export it again'):
-            pillow,pages = _seen_by_pillow(f, kind)
+            pillow,pages = _look(f, kind)
             def load(**kw): return _by_pillow(f, kind) if pillow else _FORMATS[kind].load(os.fsencode(path), fail_on='error', **kw)
             def noted(name): return im.get(name) if im.get_typeof(name) else 1
             im = load(access='sequential')
