@@ -27,7 +27,7 @@ from .viz import *
 from .scenes import *
 from .photometry import *
 from .relightable import *
-from .relightable import _no_model
+from .relightable import _no_model, _read_json
 from .rbf import *
 from .kriging import *
 from .morph import *
@@ -253,8 +253,8 @@ def _out_folder(out):
 
 def _is_trained(out):
     "Has `train` written what is in a folder?"
-    try: return {'settings', 'best_epoch'} <= json.loads((out/'metrics.json').read_text()).keys()
-    except (OSError, ValueError, AttributeError): return False
+    try: return {'settings', 'best_epoch'} <= _read_json(out/'metrics.json').keys()
+    except InputError: return False
 
 @contextlib.contextmanager
 def _prepared(out):

@@ -224,6 +224,39 @@ def farthest_lights(lights, # (n,3)
         near = np.maximum(near, v@v[res[-1]])
     return np.array(res)
 
+# %% ../nbs/00_lights.ipynb #47e810cc
+_NO_FILES = {stat.S_IFDIR: 'a folder', stat.S_IFIFO: 'a FIFO', stat.S_IFCHR: 'a device', stat.S_IFBLK: 'a device', stat.S_IFSOCK: 'a socket'}
+
+def _check_file(mode, path):
+    "`InputError` for what is no regular file"
+    if not stat.S_ISREG(mode): raise InputError(f"{path}: is {_NO_FILES.get(stat.S_IFMT(mode), 'something else')}: give a file")
+
+def _without_waiting(path, flags): # as the opener of `open`
+    return os.open(path, flags | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_NOCTTY', 0))
+
+def _open_file(path, # of a regular file
+               most=None, # bytes; larger files are refused
+               ): # binary, at its start
+    "A file to read: every reader opens it here"
+    try:
+        _check_file(os.stat(path).st_mode, path)                         # before: a device may act when it is opened
+        f = open(path, 'rb', opener=_without_waiting)
+    except (OSError, ValueError) as e:
+        if isinstance(e, InputError): raise
+        raise InputError(f"{path}: cannot be read ({getattr(e, 'strerror', None) or e}): check the path and your rights") from e
+    try:
+        about = os.fstat(f.fileno())
+        _check_file(about.st_mode, path)                                 # and again: it is this one that is read
+        if most and about.st_size > most: raise InputError(f"{path}: {about.st_size/1e6:.0f} MB, too large: such a file has at most {most/1e6:.0f} MB")
+    except InputError: f.close(); raise
+    return f
+
+def _read_bytes(path, # of a regular file
+                most, # bytes; larger files are refused
+                ) -> bytes: # as many as the file has now
+    "All of a file"
+    with _open_file(path, most) as f: return f.read(os.fstat(f.fileno()).st_size)
+
 # %% ../nbs/00_lights.ipynb #8378c7f0
 def _unwritable(path, e): return f"{path}: cannot be written ({e.strerror or e}): choose a folder with room that you may write to"
 
@@ -262,7 +295,7 @@ def _lock_stamp(file):
     try:
         for wait in (.001, .01, .1, .2, 0):                                      # one of this package is empty for a moment, before it is signed
             if not stat.S_ISREG(file.lstat().st_mode): break
-            with open(file, 'rb') as f: text,s = f.read(100),os.fstat(f.fileno())
+            with open(file, 'rb', opener=_without_waiting) as f: text,s = f.read(100),os.fstat(f.fileno())
             if text: break
             time.sleep(wait)
         else: return s.st_ino, s.st_ctime_ns
@@ -284,8 +317,8 @@ def _refused(path, file, e):
     if isinstance(e, PermissionError) and os.path.lexists(file):
         return f"{path}: {file.name} belongs to {_owner(file)}, whose run is writing it or was stopped: wait, ask them to remove it, or choose another folder"
     if not isinstance(e, TimeoutError): return _unwritable(path, e)
-    try: who = f" (process {_signer(file.read_bytes()) or 'unknown'} of {_owner(file)})"
-    except OSError: who = ''
+    try: who = f" (process {_signer(_read_bytes(file, 100)) or 'unknown'} of {_owner(file)})"
+    except (OSError, InputError): who = ''
     return f"{path}: another run is writing it{who}: wait for it to end, or choose another folder"
 
 # %% ../nbs/00_lights.ipynb #12d22fc3
@@ -354,7 +387,9 @@ def claim(path, # file or folder that a run writes
     place = _place(path)
     held = next((o for o in _held.get() if o.covers(place)), None)
     if held: yield held; return
-    with _locked(place, path), _Claim(place).hold() as c: yield c
+    with _locked(place, path), _Claim(place).hold() as c:
+        yield c
+        c.clear_up()                                                             # of a run that found nothing left to write, too
 
 # %% ../nbs/00_lights.ipynb #b54b58b5
 def _stage(path):
@@ -454,39 +489,6 @@ def _parse_lp_line(line, # one line, not blank
     if why := _no_direction(v):
         raise InputError(f"{where}: '{x} {y} {z}' {why}: give a direction of non-zero length")
     return (name[0].strip().strip('"') if name else ''), v
-
-# %% ../nbs/00_lights.ipynb #47e810cc
-_NO_FILES = {stat.S_IFDIR: 'a folder', stat.S_IFIFO: 'a FIFO', stat.S_IFCHR: 'a device', stat.S_IFBLK: 'a device', stat.S_IFSOCK: 'a socket'}
-
-def _check_file(mode, path):
-    "`InputError` for what is no regular file"
-    if not stat.S_ISREG(mode): raise InputError(f"{path}: is {_NO_FILES.get(stat.S_IFMT(mode), 'something else')}: give a file")
-
-def _without_waiting(path, flags): # as the opener of `open`
-    return os.open(path, flags | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_NOCTTY', 0))
-
-def _open_file(path, # of a regular file
-               most=None, # bytes; larger files are refused
-               ): # binary, at its start
-    "A file to read: every reader opens it here"
-    try:
-        _check_file(os.stat(path).st_mode, path)                         # before: a device may act when it is opened
-        f = open(path, 'rb', opener=_without_waiting)
-    except (OSError, ValueError) as e:
-        if isinstance(e, InputError): raise
-        raise InputError(f"{path}: cannot be read ({getattr(e, 'strerror', None) or e}): check the path and your rights") from e
-    try:
-        about = os.fstat(f.fileno())
-        _check_file(about.st_mode, path)                                 # and again: it is this one that is read
-        if most and about.st_size > most: raise InputError(f"{path}: {about.st_size/1e6:.0f} MB, too large: such a file has at most {most/1e6:.0f} MB")
-    except InputError: f.close(); raise
-    return f
-
-def _read_bytes(path, # of a regular file
-                most, # bytes; larger files are refused
-                ) -> bytes: # as many as the file has now
-    "All of a file"
-    with _open_file(path, most) as f: return f.read(os.fstat(f.fileno()).st_size)
 
 # %% ../nbs/00_lights.ipynb #b7baec95
 _LP_BYTES,_LP_LINE,_LP_LIGHTS = 10_000_000, 10_000, 200_000   # bytes of a light file, characters of a line, lights: at most

@@ -13,7 +13,7 @@ import torch, torch.nn as nn, torch.nn.functional as F
 from fastcore.basics import patch
 from huggingface_hub import PyTorchModelHubMixin
 from safetensors.torch import save_model
-from .lights import InputError, atomic_path, claim, _open_file
+from .lights import InputError, atomic_path, claim, _open_file, _read_bytes
 from .layers import *
 from .layers import _full
 
@@ -63,8 +63,8 @@ class HubNet(nn.Module, PyTorchModelHubMixin, library_name='illuminet', license=
 
     def _other_files(self, folder):
         "The name of a file that `save_pretrained` of such a network has not written, or None"
-        try: ours = json.loads((folder/'config.json').read_text()).keys() == self.config.keys()
-        except (OSError, ValueError, AttributeError): ours = False
+        try: ours = json.loads(_read_bytes(folder/'config.json', 1_000_000)).keys() == self.config.keys()
+        except (ValueError, AttributeError): ours = False
         return None if ours else next((o for o in ('config.json', 'model.safetensors') if os.path.lexists(folder/o)), None)
 
     @classmethod

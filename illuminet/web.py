@@ -12,7 +12,7 @@ import numpy as np, pyvips
 from fastcore.basics import patch
 from PIL import Image
 from .lights import *
-from .lights import _printable, _read_bytes
+from .lights import _open_file, _printable, _read_bytes
 from .capture import *
 from .capture import _reading, _inside
 from .relightable import *
@@ -157,13 +157,15 @@ ui.actions.light.active = true;
 """
 
 # %% ../nbs/17_web.ipynb #616f1e31
+_INFO_BYTES,_DZI_BYTES,_JPEG_BYTES = 10_000_000, 10_000, 2_000_000_000   # of a file: at most
 _names = re.compile(r'info\.json|index\.html|plane_\d+(\.jpg|\.dzi|_files)')
 
 def _no_bundle(folder):
     "The name of something in a folder that `to_web` has not written, or None"
     def ours(f):
-        if f.name == 'info.json': return json.loads(f.read_bytes()).get('generator') == 'illuminet'
-        if f.name == 'index.html': return b'content="illuminet"' in f.read_bytes()[:200]
+        if f.name == 'info.json': return json.loads(_read_bytes(f, _INFO_BYTES)).get('generator') == 'illuminet'
+        if f.name == 'index.html':
+            with _open_file(f) as page: return b'content="illuminet"' in page.read(200)
         if not f.is_dir(): return bool(_names.fullmatch(f.name))
         return bool(_names.fullmatch(f.name)) and all(re.fullmatch(r'\d+_\d+\.jpg', o.name) for o in f.rglob('*') if not o.is_dir())
     def known(f):
@@ -205,8 +207,6 @@ def to_web(self:Relightable,
     return folder
 
 # %% ../nbs/17_web.ipynb #3a3318a6
-_INFO_BYTES,_DZI_BYTES,_JPEG_BYTES = 10_000_000, 10_000, 2_000_000_000   # at most
-
 def _read_tiles(dzi, # path of the `.dzi`
                 w, h) -> np.ndarray: # (h, w, 3) uint8
     "The finest level of a pyramid"

@@ -203,12 +203,13 @@ def test_unreadable(made, tmp_path):
     def nobody(): os.setgroups([]); os.setgid(65534); os.setuid(65534)
     for o in (tmp_path, *tmp_path.parents):
         if o.owner() == 'root' and o != Path('/'): o.chmod(o.stat().st_mode | 0o055)
+    free = tmp_path/'free'; free.mkdir(); free.chmod(0o777)
     for name,kind,mode in (('closed', 'coin', 0o700), ('listed', 'coin', 0o744), ('model', 'ptm', 0o700), ('half', 'ptm', 0o744)):
         shutil.copytree(made/kind, tmp_path/name); (tmp_path/name).chmod(mode)
-        for args in (['info', tmp_path/name], ['info', tmp_path/name/'lights.lp'], ['fit', tmp_path/name, '-o', '/tmp/never'], ['evaluate', tmp_path/name], ['view', tmp_path/name, '--no-browser'],
-                     ['evaluate', '--all', tmp_path/name, '-o', '/tmp/never.json'], ['fit', made/'coin', '-o', tmp_path/name/'out']):
+        for args in (['info', tmp_path/name], ['info', tmp_path/name/'lights.lp'], ['fit', tmp_path/name, '-o', free/'model'], ['evaluate', tmp_path/name], ['view', tmp_path/name, '--no-browser'],
+                     ['evaluate', '--all', tmp_path/name, '-o', free/'table.json'], ['fit', made/'coin', '-o', tmp_path/name/'out']):
             assert name in refused(*args, before=nobody)
-    assert not os.path.exists('/tmp/never') and not os.path.exists('/tmp/never.json')
+    assert [*free.iterdir()] == []
 
 # --- what nobody thought of
 

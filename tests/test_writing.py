@@ -186,7 +186,7 @@ def test_lock_of_another_user_is_named():
 def test_signal_ends_a_command_cleanly(sig, tmp_path):
     r,w = os.pipe()
     if not (pid := os.fork()):
-        def app(prog_name):
+        def app(**_):
             with atomic_path(tmp_path/'a'/'model') as p:
                 p.mkdir(); (p/'half').touch(); os.write(w, b'.')
                 while True: signal.pause()
@@ -195,14 +195,14 @@ def test_signal_ends_a_command_cleanly(sig, tmp_path):
         try: cli.main()
         except SystemExit as e: os._exit(e.code)
         os._exit(70)
-    os.read(r, 1); os.kill(pid, sig)
+    os.close(w); os.read(r, 1); os.kill(pid, sig)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 128+sig and there(tmp_path) == []
 
 def test_ignored_hangup_stays_ignored(tmp_path):
     old = signal.signal(signal.SIGHUP, signal.SIG_IGN)             # as nohup does
     try:
         if not (pid := os.fork()):
-            cli.app = lambda prog_name: os._exit(signal.getsignal(signal.SIGHUP) != signal.SIG_IGN)
+            cli.app = lambda **_: os._exit(signal.getsignal(signal.SIGHUP) != signal.SIG_IGN)
             cli.main()
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     finally: signal.signal(signal.SIGHUP, old)
