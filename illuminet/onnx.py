@@ -41,7 +41,7 @@ class _PixelGraph(nn.Module):
 class _SurfaceGraph(nn.Module):
     "The planes of a `SurfaceNet`, in order"
     def __init__(self, net): super().__init__(); self.net = net
-    def forward(self, photo, light): return tuple(self.net(photo, light).values())
+    def forward(self, photo, light, evidence): return tuple(self.net(photo, light, evidence).values())
 
 # %% ../nbs/45_onnx.ipynb #8c99a46d
 def _photo_graph(net, # a `SurfaceNet` or `LightFinder`
@@ -49,8 +49,8 @@ def _photo_graph(net, # a `SurfaceNet` or `LightFinder`
     "What is to be exported of a network for one photo"
     photo,size = torch.full((1, 3, 64, 96), .5), {2: 32*Dim('rows'), 3: 32*Dim('columns')}
     if isinstance(net, LightFinder): return net, (photo,), (size,), ['scores']
-    light = torch.tensor([[0., 0, 1]])
-    with torch.no_grad(): return _SurfaceGraph(net), (photo, light), (size, None), [*net(photo, light)]
+    args = photo,torch.tensor([[0., 0, 1]]),torch.zeros(1)
+    with torch.no_grad(): return _SurfaceGraph(net), args, (size, None, None), [*net(*args)]
 
 # %% ../nbs/45_onnx.ipynb #ca6ff397
 def _graph(r, # a relightable

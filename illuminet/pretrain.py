@@ -102,10 +102,10 @@ def _keep(folder, files, done):
 def find_lights_of(scenes, # from `make_scenes`
                    net:LightFinder=None, # None: the one that the package brings
                    n:int=None, # scenes; None: all
-                   ) -> np.ndarray: # (n, k, 3), as `told_light` gives them
-    "The light of each photo as the finder sees it"
+                   ) -> np.ndarray: # (n, k, 240) float16, as `light_probabilities` gives them
+    "What the finder sees in each photo"
     n = n or len(scenes['photos'])
-    return np.array([[told_light(*find_light(photo, net)) for photo in photos] for photos in scenes['photos'][:n]])
+    return np.array([[light_probabilities(photo, net).half().numpy() for photo in photos] for photos in scenes['photos'][:n]])
 
 # %% ../nbs/47_pretrain.ipynb #a32517aa
 class View(NamedTuple):
@@ -161,19 +161,21 @@ def surface_batch(scenes, # from `make_scenes`
                   bs:int=16, # photos
                   size:int=128, # pixels of the crops
                   m:int=3, # requested lights of each
-                  ) -> dict: # photo (b, 3, s, s), targets (b, m, 3, s, s), lights (b, m, 3), told (b, 3), albedo, normals (b, 3, s, s), mask (b, s, s)
+                  ) -> dict: # photo (b, 3, s, s), targets (b, m, 3, s, s), lights (b, m, 3), told (b, 3), evidence (b,), albedo, normals (b, 3, s, s), mask (b, s, s)
     "Photos, what they are to become, and the truth behind them"
     res,(n,k,whole) = [],scenes['photos'].shape[:3]
     for _ in range(bs):
         i,chosen = int(rng.integers(n)),rng.permutation(k)[:m+1]
-        found = 'told' in scenes and rng.random() < .5
-        told = scenes['told'][i][chosen[0]] if found else told_lights(scenes['lights'][i][chosen[:1]], rng)[0].numpy()
+        seen = torch.tensor(scenes['seen'][i][chosen[0]], dtype=torch.float32) if 'seen' in scenes else torch.full((240,), 1/240)
+        found = 'seen' in scenes and rng.random() < .45
+        told = told_light(*(o.numpy() for o in light_candidates(seen))) if found else told_lights(scenes['lights'][i][chosen[:1]], rng)[0].numpy()
+        evidence = light_evidence(seen[None], torch.from_numpy(told)[None])[0]
         view = random_view(rng, whole, size, *turn_to(told))
         x,albedo = _varied(view.picture(scenes['photos'][i][chosen])/255, view.picture(scenes['albedo'][i][None])[0]/255, rng)
         normals = view.directions(view.picture(scenes['normals'][i][None])[0].movedim(0, -1).numpy()).movedim(-1, 0)
         lights = view.directions(scenes['lights'][i][chosen])
         mask = view.picture(scenes['mask'][i][None, ..., None])[0, 0] > .5
-        res.append(dict(photo=x[0], targets=x[1:], lights=lights[1:], told=view.directions(told), albedo=albedo, normals=F.normalize(normals, dim=0), mask=mask.float()))
+        res.append(dict(photo=x[0], targets=x[1:], lights=lights[1:], told=view.directions(told), evidence=evidence, albedo=albedo, normals=F.normalize(normals, dim=0), mask=mask.float()))
     return {key: torch.stack([o[key] for o in res]) for key in res[0]}
 
 def finder_batch(scenes, # from `make_scenes`
@@ -226,7 +228,7 @@ def surface_loss(net, # `SurfaceNet`
                  b, # from `surface_batch`
                  ): # loss; name -> figure to log
     "Decibels of the relit pictures, their change, normals and albedo"
-    p = {k: v.float() for k,v in net(b['photo'].contiguous(memory_format=torch.channels_last), b['told']).items()}
+    p = {k: v.float() for k,v in net(b['photo'].contiguous(memory_format=torch.channels_last), b['told'], b['evidence']).items()}
     unknown = b['told'].norm(dim=1, keepdim=True) < .01
     light = torch.where(unknown, b['told'].new_tensor([0, 0, 1]), F.normalize(b['told'], dim=1))
     pred = _over(light_surface(p, surface_colour(p, b['photo'], light), b['lights']))
@@ -407,12 +409,12 @@ def ship(run, # folder of a run
     net.half().save_pretrained(out)
     if not own: (out/'README.md').unlink()                                  # the hub's says nothing
 
-def _told_on_disk(folder, scenes, finder): # made once
-    path = Path(folder)/'told.npy'
+def _seen_on_disk(folder, scenes, finder): # made once
+    path = Path(folder)/'seen.npy'
     if not path.exists():
-        told = find_lights_of(scenes, LightFinder.from_pretrained(finder) if finder else None)
+        seen = find_lights_of(scenes, LightFinder.from_pretrained(finder) if finder else None)
         with atomic_path(path) as tmp:
-            with open(tmp, 'wb') as f: np.save(f, told)
+            with open(tmp, 'wb') as f: np.save(f, seen)
     _open_file(path).close()
     return np.load(path, mmap_mode='r')
 
@@ -439,7 +441,7 @@ def main():
     if a.threads: torch.set_num_threads(a.threads)
     def echo(line): print(line, flush=True)
     scenes = make_scenes(a.scenes, a.number, assets=a.assets, workers=a.workers, echo=echo)
-    if a.kind == 'surface': scenes |= dict(told=_told_on_disk(a.scenes, scenes, a.finder))
+    if a.kind == 'surface': scenes |= dict(seen=_seen_on_disk(a.scenes, scenes, a.finder))
     pretrain(a.kind, a.out, scenes, a.steps, size=a.size, captures=a.captures, init=a.init, minutes=a.minutes, echo=echo)
 
 if __name__ == '__main__' and '__file__' in globals(): main()

@@ -271,7 +271,7 @@ def folds(g, size, assets=None):
     return fractal(size, size, g, None, slope=_uniform(g, 2.6, 4))*_log(g, 2, 12),None
 
 SHAPES = dict(statue=statue, relief=relief, stone=stone, scatter=scatter, figure=figure, body=body, carving=carving, folds=folds)
-SHARES = dict(statue=.19, relief=.17, stone=.12, scatter=.11, figure=.06, body=.06, carving=.14, folds=.03, painting=.12)   # of each kind
+SHARES = dict(statue=.19, relief=.17, stone=.12, scatter=.11, figure=.06, body=.06, carving=.14, folds=.03, painting=.22)   # of each kind
 
 # %% ../nbs/06_scenes.ipynb #98a6cdb9
 def _dress_each(g, h, owner, assets): # one material a thing
@@ -393,9 +393,9 @@ def random_scene(seed=0, # number, or a torch.Generator
     on = torch.ones(size, size, dtype=torch.bool) if s.mask is None else s.mask
     soft = _log(g, .5, 6) if _chance(g, .4) else _uniform(g, .5, 3)
     x = shade(s, lights, ambient=_pick(g, [0., 0., .005, .02, .06, .12]), bounce=_uniform(g, .1, .8), soft=soft)
-    if assets is not None and assets.skies and _chance(g, .3):
+    if assets is not None and assets.skies and _chance(g, .4):
         opened = visibility(s.height, torch.from_numpy(rings((8, 8, 8), (24.1, 45, 65.9)))).mean(0)
-        x = x + sky_light(g, _pick(g, assets.skies), s.normals)*s.albedo*opened*_log(g, .02, .8)*on
+        x = x + sky_light(g, _pick(g, assets.skies), s.normals)*s.albedo*opened*_log(g, .02, 2.5)*on
     photos,albedo = photograph(x, s.albedo*(1-.6*s.metallic)*on, lights, s.mask, g)
     normals = (s.normals.permute(1, 2, 0).numpy()*127).round().astype(np.int8)
     return dict(photos=photos, albedo=albedo, normals=normals, mask=on.numpy(), lights=np.asarray(lights, np.float32))

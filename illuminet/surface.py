@@ -158,16 +158,18 @@ class SurfaceNet(UNet, HubNet):
                  ):
         super().__init__(4*(3+3)+3+4*len(_NEAR), widths, light_features, attention=attention, norm=norm)
         self.config = dict(widths=list(widths), light_features=light_features, attention=attention, norm=norm)
-        self.light = _mlp(4, light_features)
+        self.light = _mlp(5, light_features)
         self.head = nn.Conv2d(widths[0], 4*sum(PLANES.values()), 1)
         self.gate = nn.Conv2d(widths[0], 4*len(_NEAR), 1)
-        for p in (*self.head.parameters(), *self.gate.parameters()): nn.init.zeros_(p)
+        self.strength = nn.Linear(light_features, 2)
+        for o in (self.head, self.gate, self.strength): nn.init.zeros_(o.weight); nn.init.zeros_(o.bias)
 
 # %% ../nbs/24_surface.ipynb #143a235b
 @patch
 def forward(self:SurfaceNet,
             photo, # (b, 3, h, w) in 0..1, display-coded, turned as `turn_to` says; h and w even
             light, # (b, 3) of the turned photo: length 1 where it is known, less where it is doubtful, 0 where unknown
+            evidence, # (b,), from `light_evidence`; 0 where there is none
             ) -> dict: # name -> (b, c, h, w), see `surface_planes`
     "The surface of each photo, given its light"
     if photo.shape[2]%2 or photo.shape[3]%2: raise InputError(f"photo {tuple(photo.shape)}: give even sides")
@@ -175,7 +177,12 @@ def forward(self:SurfaceNet,
     x = F.pixel_unshuffle(torch.cat([photo*2-1, logit(photo)/4], 1), 2)
     x = torch.cat([x, expand_light(light, x.shape[-2:]).to(x), F.pixel_unshuffle(guess, 2)], 1)
     *skips,x = self.encode(x)
-    x = self.climb(x, skips, self.light(torch.cat([light, light.norm(dim=1, keepdim=True)], 1)))
+    told = self.light(torch.cat([light, light.norm(dim=1, keepdim=True), evidence[:, None]], 1))
+    x = self.climb(x, skips, told)
     raw,gate = (F.pixel_shuffle(_full(o(x)), 2) for o in (self.head, self.gate))
     towards = F.normalize(light[:, :2], dim=1)[..., None, None]
-    return surface_planes(photo, torch.cat([raw[:, :2] + (gate*guess).sum(1, keepdim=True)*towards, raw[:, 2:]], 1))
+    steep,dark = 2*torch.sigmoid(_full(self.strength(told))).T[..., None, None, None]
+    parts = dict(zip(PLANES, raw.split([*PLANES.values()], 1)))
+    parts['slope'] = steep*(parts['slope'] + (gate*guess).sum(1, keepdim=True)*towards)
+    parts['shadow'] = dark*parts['shadow']
+    return surface_planes(photo, torch.cat([*parts.values()], 1))
