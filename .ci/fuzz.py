@@ -3,7 +3,7 @@ opens nothing outside the folder that it was given, and takes memory in proporti
 
 `python .ci/fuzz.py [TARGET ...]` tries every target by hypothesis, some seconds each, always the same examples.
 `python .ci/fuzz.py --guided TARGET --runs N` tries one of them guided by coverage: inputs that reach new lines of Python, here or in Pillow, are kept and changed further."""
-import argparse, contextlib, functools, io, json, os, random, re, sys, tempfile, time, tracemalloc, warnings
+import argparse, codecs, contextlib, functools, io, json, os, random, re, sys, tempfile, time, tracemalloc, warnings
 from pathlib import Path
 
 os.environ |= dict(HF_HUB_OFFLINE='1', CUDA_VISIBLE_DEVICES='', HYPOTHESIS_STORAGE_DIRECTORY=f'{tempfile.gettempdir()}/hypothesis')
@@ -166,6 +166,8 @@ def header(data, folder):
 
 watched = [None]
 RUNS = ('exec', 'compile', 'os.system', 'os.exec', 'os.posix_spawn', 'os.fork', 'subprocess.Popen', 'pickle.find_class', 'marshal.loads', 'socket.connect', 'ctypes.dlopen')
+
+for o in ('utf-8-sig', *(f'utf-{n}{end}' for n in (16, 32) for end in ('', '-le', '-be'))): codecs.lookup(o)   # Python loads them when JSON first asks for them
 
 def watch(event, args):
     "An audit hook: while an input is read, nothing is run, and no file opened but those of the folder"
