@@ -4,7 +4,7 @@ As many run at once as there are cores, each with one thread, in a process that 
 import ast, atexit, base64, importlib, json, os, re, shutil, signal, subprocess, sys, tempfile, time, traceback, warnings, zipfile
 CORES = os.cpu_count() or 1
 LIBRARIES = 'OMP', 'MKL', 'OPENBLAS'
-os.environ.update({f'{lib}_NUM_THREADS': '1' for lib in LIBRARIES})  # before any of them is loaded
+os.environ.update({f'{lib}_NUM_THREADS': '1' for lib in LIBRARIES}, OMP_WAIT_POLICY='PASSIVE')  # before any of them is loaded
 from functools import cache
 from pathlib import Path
 from pyflakes import checker, messages as m

@@ -128,7 +128,7 @@ def depth_maps(folder, # below which the meshes lie
         for _ in range(views):
             side = 1.3 if rng.random() < .75 else math.pi
             view = rotation(*rng.uniform((-side, -.5, -.4), (side, .5, .4)))
-            z = depth_map(*mesh, rng, view, size, rng.choice([.9, .9, .9, 1.5, 2.3, 3.5]))
+            z = depth_map(*mesh, rng, view, size, float(rng.choice([.9, .9, .9, 1.5, 2.3, 3.5])))
             if z is not None: res.append(z.astype(np.float16))
         echo(f'{path.parent.name}: {len(res)} views')
     return np.stack(res)

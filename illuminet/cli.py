@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Annotated, Optional
 import typer
 
+# %% ../nbs/50_cli.ipynb #a5c7cb42
+os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+
 # %% ../nbs/50_cli.ipynb #3d098f68
 _claims = contextlib.ExitStack()   # of outputs, while a command runs
 

@@ -389,7 +389,7 @@ def claim(path, # file or folder that a run writes
     if held: yield held; return
     with _locked(place, path), _Claim(place).hold() as c:
         yield c
-        c.clear_up()                                                             # of a run that found nothing left to write, too
+        _clear_up(c.path)                                                        # again: of processes of this run that were killed
 
 # %% ../nbs/00_lights.ipynb #b54b58b5
 def _stage(path):
