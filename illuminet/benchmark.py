@@ -33,6 +33,7 @@ METHODS = {
     'rbf-plain': lambda c: fit(c, 'rbf', smoothing=0),
     'rbf': lambda c: fit(c, 'rbf'),
     'rbf-chosen': lambda c: fit(c, 'rbf', coordinates=None, kernel=None),
+    'kriging': lambda c: fit(c, 'kriging'),
     'morph': lambda c: fit(c, 'morph'),
     'pca': lambda c: bake(fit(c, 'rbf', smoothing=0), 9, clusters=1),
     'baked': lambda c: fit(c, 'baked'),
