@@ -143,7 +143,8 @@ def fit_large(path, # folder with photos and a `.lp` file, or that file
 def _stream_basis(strips, out, method, planes, **config):
     "Coefficients of a fixed basis"
     r = Relightable.methods[method]({}, **config)
-    inverse = (np.linalg.pinv(r._basis(strips.lights))/strips.top).astype(np.float32)
+    r._warn_of_few(strips.lights)
+    inverse = (pseudo_inverse(r._basis(strips.lights))/strips.top).astype(np.float32)
     n,h,w,_ = strips.shape
     def solve(x): return torch.from_numpy(inverse@x.astype(np.float32).reshape(n, -1)).half().numpy().reshape(len(inverse), -1, 3)   # PyTorch halves 20 times faster than NumPy
     with TensorWriter(out/'model.safetensors', dict(coefficients=(np.float16, (len(inverse), h, w, 3)))) as f:
