@@ -279,6 +279,11 @@ def tasks():
             *[lambda k=k: timed(lambda: notebook(k), f'nbdev_test nbs/{k}') for k in sorted(notebooks(), reverse=True)],
             chain(browser), chain(wheel, newest), chain(fuzz)]
 
+def late(*_):
+    "A task is over its time: an error in it, which names it; where that changes nothing, its end a minute later."
+    signal.signal(signal.SIGALRM, signal.SIG_DFL); signal.alarm(60)
+    raise TimeoutError(f'over {MINUTES} minutes')
+
 def forked(task, log):
     "A task in a process of its own, which takes over what is loaded here and nothing else; its number."
     sys.stdout.flush()
@@ -286,7 +291,7 @@ def forked(task, log):
     good = False
     try:
         for n in (1, 2): os.dup2(log.fileno(), n)
-        signal.alarm(60*MINUTES)
+        signal.signal(signal.SIGALRM, late); signal.alarm(60*MINUTES)
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what runs in the background ignore it
         sys.dont_write_bytecode, os.environ['PYTHONDONTWRITEBYTECODE'] = True, '1'
         good = task()
