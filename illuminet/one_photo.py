@@ -76,6 +76,31 @@ def find_light(photo, # (h, w, 3) uint8, uint16 or float in 0..1, display-coded
     "The likely lights of a photo"
     return tuple(o.numpy() for o in light_candidates(light_probabilities(photo, net)))
 
+# %% ../nbs/26_one_photo.ipynb #1cd6d68a
+def _flattened(planes, share): # slopes and cast shadows: only a share of them
+    slope = share*planes['normals'][:, :2]
+    return planes | dict(normals=F.normalize(torch.cat([slope, planes['normals'][:, 2:]], 1), dim=1), shadow=share*planes['shadow'])
+
+# %% ../nbs/26_one_photo.ipynb #7ed8398a
+def _softened(planes):
+    "Cast shadows, blurred by two boxes of 5 by 5 pixels"
+    return planes | dict(shadow=_surroundings(_surroundings(planes['shadow'], 5), 5))
+
+# %% ../nbs/26_one_photo.ipynb #146d7ada
+def _tinted(planes, photo, light): # broad gloss, and all of it where the photo is dark, takes the colour of the surface
+    colour = surface_colour(planes, photo, light).mean(1, keepdim=True).clamp(min=.02)
+    dark = 1-((photo.mean(1, keepdim=True)-.06)/.14).clamp(0, 1)
+    share = torch.maximum(dark, (2-planes['sharpness']/30).clamp(0, 1))
+    return planes | dict(gloss=planes['gloss']*(1-share), sheen=planes['sheen']+share*planes['gloss']/colour)
+
+# %% ../nbs/26_one_photo.ipynb #6bf6d217
+def _sharpened(planes, grey, large): # planes of a small photo -> of the larger one
+    if grey.shape == large.shape: return planes
+    maps = along_edges(torch.cat([*planes.values()], 1), grey, large).split([v.shape[1] for v in planes.values()], 1)
+    planes = dict(zip(planes, maps))
+    return planes | dict(normals=F.normalize(planes['normals'], dim=1))
+
+# %% ../nbs/26_one_photo.ipynb #41b1321e
 @torch.inference_mode()
 def read_surface(photo, # (h, w, 3) uint8, uint16 or float in 0..1, display-coded
                  light, # (3,) of the photo; shorter than 1 where it is doubtful
@@ -91,24 +116,8 @@ def read_surface(photo, # (h, w, 3) uint8, uint16 or float in 0..1, display-code
     planes = (net or _shipped(SurfaceNet))(_padded(y), there, evidence)
     planes = turned_back({k: v[..., :h, :w] for k,v in planes.items()}, *turn)
     planes = _flattened(planes, (.4+.8*evidence).clamp(.4, 1.1)[:, None, None, None])
-    planes = _tinted(planes, x, F.normalize(light, dim=0)[None])
+    planes = _tinted(_softened(planes), x, F.normalize(light, dim=0)[None])
     return _sharpened(planes, x.mean(1, keepdim=True), _tensor(photo, _KEEP).mean(1, keepdim=True))
-
-def _flattened(planes, share): # slopes and cast shadows: only a share of them
-    slope = share*planes['normals'][:, :2]
-    return planes | dict(normals=F.normalize(torch.cat([slope, planes['normals'][:, 2:]], 1), dim=1), shadow=share*planes['shadow'])
-
-def _tinted(planes, photo, light): # broad gloss, and all of it where the photo is dark, takes the colour of the surface
-    colour = surface_colour(planes, photo, light).mean(1, keepdim=True).clamp(min=.02)
-    dark = 1-((photo.mean(1, keepdim=True)-.06)/.14).clamp(0, 1)
-    share = torch.maximum(dark, (2-planes['sharpness']/30).clamp(0, 1))
-    return planes | dict(gloss=planes['gloss']*(1-share), sheen=planes['sheen']+share*planes['gloss']/colour)
-
-def _sharpened(planes, grey, large): # planes of a small photo -> of the larger one
-    if grey.shape == large.shape: return planes
-    maps = along_edges(torch.cat([*planes.values()], 1), grey, large).split([v.shape[1] for v in planes.values()], 1)
-    planes = dict(zip(planes, maps))
-    return planes | dict(normals=F.normalize(planes['normals'], dim=1))
 
 # %% ../nbs/26_one_photo.ipynb #f0b03952
 _PACKED = dict(normals=3, ambient=1, shadow=9, gloss=1, sheen=1, sharpness=1)   # planes that are kept, and their channels
