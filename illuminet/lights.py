@@ -325,11 +325,11 @@ def _refused(path, file, e):
 @contextmanager
 def _locked(path, # as `_place` gives it
             name=None, # for the message
-            ):
+            ): # whether a dead run left its lock
     "Within the block nobody else has the lock of an output: no process, no other thread"
     from filelock import FileLock
     file = _lock_file(path)
-    stamp,lock = _lock_stamp(file),FileLock(file)
+    stamp,lock,left = _lock_stamp(file),FileLock(file),os.path.lexists(file)
     own = stamp is None
     with _made_folder(path):
         _make_lock(file)
@@ -338,7 +338,7 @@ def _locked(path, # as `_place` gives it
             except OSError as e: raise InputError(_refused(name or path, file, e)) from None   # filelock's Timeout is one, too
             own = own or stamp != _lock_stamp(file)
             if own: _sign(file, name or path)
-            yield
+            yield left and own
         finally:
             if own and lock.is_locked:
                 with suppress(OSError): os.unlink(file)                          # while it is held: who waits for it looks again
@@ -346,12 +346,16 @@ def _locked(path, # as `_place` gives it
 
 def _signature(): return b'illuminet %10d\n' % os.getpid()
 
+def _make_signed(file):
+    "Make a signed file in one step, where the system can: a kill leaves none that is empty"
+    fd = os.open(file.parent, os.O_TMPFILE | os.O_WRONLY, 0o666)
+    try:
+        os.write(fd, _signature())
+        os.link(f'/proc/self/fd/{fd}', file, src_dir_fd=fd)
+    finally: os.close(fd)
+
 def _make_lock(file):
-    "Make a signed lock file in one step, where the system can: a kill leaves none that is empty"
-    with suppress(OSError, AttributeError):                                      # what is wrong is told by the lock itself
-        fd = os.open(file.parent, os.O_TMPFILE | os.O_WRONLY, 0o666)
-        try: os.write(fd, _signature()); os.link(f'/proc/self/fd/{fd}', file, src_dir_fd=fd)
-        finally: os.close(fd)
+    with suppress(OSError, AttributeError): _make_signed(file)                   # `FileLock` reports what is wrong
 
 def _sign(file, path):
     "Say in a lock file which process holds it; it is not empty meanwhile"
@@ -367,7 +371,8 @@ def _me(): return os.getpid(), threading.get_ident()
 
 class _Claim:
     "An output that this thread may write, with all that lies in it"
-    def __init__(self, path, cleared=False): self.path,self.holder,self.cleared = path,_me(),cleared
+    def __init__(self, path, left=False, cleared=False): # left: a dead run left its lock
+        self.path,self.holder,self.left,self.cleared = path,_me(),left,cleared
     def covers(self, path): return self.holder == _me() and self.path in (path, *path.parents)
 
     @contextmanager
@@ -378,7 +383,9 @@ class _Claim:
 
     def clear_up(self):
         "Once, before the first file is written"
-        if not self.cleared: self.cleared = True; _clear_up(self.path)
+        if not self.cleared:
+            self.cleared = True
+            _clear_up(self.path, self.left)
 
 @contextmanager
 def claim(path, # file or folder that a run writes
@@ -387,16 +394,21 @@ def claim(path, # file or folder that a run writes
     place = _place(path)
     held = next((o for o in _held.get() if o.covers(place)), None)
     if held: yield held; return
-    with _locked(place, path), _Claim(place).hold() as c:
+    with _locked(place, path) as left, _Claim(place, left).hold() as c:
         yield c
-        _clear_up(c.path)                                                        # again: of processes of this run that were killed
+        _clear_up(c.path, left)                                                  # again: of processes of this run that were killed
 
 # %% ../nbs/00_lights.ipynb #b54b58b5
 def _stage(path):
     "A temporary folder beside an output, marked as made by this package"
     res = Path(tempfile.mkdtemp('.illuminet', f'.{path.name}-', path.parent))
-    try: (res/'mark').touch(); (res/'new').mkdir()
-    except OSError: _unstage(res); raise
+    try:
+        try: _make_signed(res/'mark')
+        except (OSError, AttributeError): (res/'mark').write_bytes(_signature())
+        (res/'new').mkdir()
+    except BaseException:
+        _unstage(res)
+        raise
     return res
 
 def _unstage(stage):
@@ -404,30 +416,33 @@ def _unstage(stage):
     for o in ('new', 'old'): shutil.rmtree(stage/o, ignore_errors=True)
     with suppress(OSError): (stage/'mark').unlink(missing_ok=True); stage.rmdir()
 
-def _is_stage(folder):
-    "Is it marked, or still empty?"
-    try: return folder.is_dir() and not folder.is_symlink() and ((folder/'mark').is_file() or not any(folder.iterdir()))
-    except OSError: return False                                                 # of another user
+def _is_stage(folder, left):
+    "Is it ours: signed, and nothing else in it? An empty one is, if a dead run left its lock"
+    try:
+        if folder.is_symlink() or not folder.is_dir(): return False
+        entries = {o.name for o in folder.iterdir()}
+        return left if not entries else entries <= {'mark', 'new', 'old'} and bool(_signer(_read_bytes(folder/'mark', 100)))
+    except (OSError, InputError): return False                                   # of another user, or another program
 
-def _stages(folder):
+def _stages(folder, left):
     "Temporary folders in a folder: path, and the output that was to be written"
     for o in folder.glob('.*.illuminet'):
-        if (m := re.fullmatch(r'\.(.+)-\w{8}\.illuminet', o.name, re.S)) and _is_stage(o): yield o, folder/m[1]
+        if (m := re.fullmatch(r'\.(.+)-\w{8}\.illuminet', o.name, re.S)) and _is_stage(o, left): yield o, folder/m[1]
 
 # %% ../nbs/00_lights.ipynb #f27e9da6
-def _clear_up(path):
+def _clear_up(path, left=False): # left: a dead run left the lock of this output
     "Remove what killed runs left of an output and within it; put back what they had moved aside"
-    for o,target in [*_stages(path.parent)]:
+    for o,target in [*_stages(path.parent, left)]:
         if target == path:
             if (o/'old').exists() and not os.path.lexists(path): os.replace(o/'old', path)
             _unstage(o)
     folders = [path, *(o for o in path.iterdir() if o.is_dir() and not o.is_symlink())] if path.is_dir() and os.access(path, os.R_OK) else []
     for target in {o for f in folders for o in _begun(f)}:
-        with suppress(InputError), _locked(target): _clear_up(target)            # one whose writer is alive stays
+        with suppress(InputError), _locked(target) as left: _clear_up(target, left)   # one whose writer is alive stays
 
 def _begun(folder):
     "Outputs in a folder that have a temporary folder or a lock"
-    yield from (target for _,target in _stages(folder))
+    yield from (target for _,target in _stages(folder, False))
     for o in folder.glob('.?*.lock'):
         with suppress(InputError):
             if not _lock_stamp(o): yield folder/o.name[1:-len('.lock')]

@@ -90,9 +90,14 @@ MINE = '.backup-20241115', '.notes-20250101.txt', '.{}-20241115', '.{}-0123abcd.
 def test_hidden_files_of_the_user_stay(name, tmp_path, coin):
     mine = [tmp_path/o.format(name) for o in MINE]
     for o in mine: o.mkdir(); (o/'thesis.txt').write_text('mine')
+    for token,mark in dict(marked01='my list', marked02='', signed01='illuminet          1\n').items():      # with a mark; signed, but not as we left it
+        folder = tmp_path/f'.{name}-{token}.illuminet'
+        (folder/'new').mkdir(parents=True); (folder/'mark').write_text(mark); (folder/'new/thesis.txt').write_text('mine')
+        if mark.startswith('illuminet'): (folder/'thesis.txt').write_text('mine')
+    (tmp_path/f'.{name}-emptied1.illuminet').mkdir()
     before = content(tmp_path)
     WRITERS[name](tmp_path/name, coin)
-    assert before.items() <= content(tmp_path).items()
+    assert before.items() <= content(tmp_path).items() and (tmp_path/f'.{name}-emptied1.illuminet').is_dir()
 
 def test_files_in_the_output_stay(tmp_path):
     out = tmp_path/'model'
