@@ -16,7 +16,7 @@ import numpy as np, pyvips, torch
 import matplotlib.pyplot as plt
 from fastcore.basics import patch
 from fastprogress.fastprogress import progress_bar
-from PIL import Image, ImageOps, TiffImagePlugin
+from PIL import Image, ImageOps
 from .lights import *
 from .lights import _as_text, _open_file, _printable, _within
 
@@ -172,11 +172,22 @@ def _animated(f): # a PNG at its start -> number of pictures
     before,_,announced = f.read(1<<16).partition(b'IDAT')[0].partition(b'acTL')
     return max(1, int.from_bytes(announced[:4], 'big'))
 
+def _tiff_tags(f, wanted): # a TIFF at its start -> number of a tag -> its value
+    "Some tags of the first directory that hold one small number"
+    head = f.read(16)
+    order,large = '<' if head[:2] == b'II' else '>', 43 in head[2:4]                  # BigTIFF
+    offset,count,size,at = ('Q', 'Q', 20, 12) if large else ('I', 'H', 12, 8)
+    f.seek(struct.unpack_from(order+offset, head, 8 if large else 4)[0])
+    entries = struct.unpack(order+count, f.read(struct.calcsize(count)))[0]
+    table,res = f.read(size*min(entries, 1<<16)),{}
+    for start in range(0, len(table)-size+1, size):
+        tag,kind = struct.unpack_from(order+'HH', table, start)
+        if tag in wanted and kind in (3, 4): res[tag], = struct.unpack_from(order+' HI'[kind-2], table, start+at)
+    return res
+
 def _is_raw_ycc(f): # a TIFF at its start
     "Whether a TIFF holds luma and chroma, but no JPEG"
-    head = f.read(8)
-    tags = TiffImagePlugin.ImageFileDirectory_v2(head + (f.read(8) if 43 in head[2:4] else b''))
-    f.seek(tags.next); tags.load(f)
+    tags = _tiff_tags(f, (259, 262))                                     # compression, photometric interpretation
     return tags.get(262) == 6 and tags.get(259) != 7
 
 def _look(f, kind): # -> is Pillow to decode it?, number of pictures, as far as libvips does not tell
@@ -352,8 +363,10 @@ def _differences(lp, want, have, missing, key): # as in `_pair`
     known = {key(o) for o in want}
     twice = sorted(o for o,k in Counter(want).items() if o and k > 1)
     extra = [f.name for f in have if key(f.name) not in known]
-    other = [f.name for f in _folder(lp.parent) if f not in have and (f.suffix.lower() in _unread or f.name in missing)]
-    missing = [o for o in missing if key(o) not in {*map(key, other)}]
+    photos,absent = {*have},{*missing}
+    other = [f.name for f in _folder(lp.parent) if f not in photos and (f.suffix.lower() in _unread or f.name in absent)]
+    unread = {*map(key, other)}
+    missing = [o for o in missing if key(o) not in unread]
     parts = [f"{lp}: {len(want)} lights, {len(have)} photos beside it"]
     for what,names in [('twice in the file', twice), ('not found', missing), ('not in the file', extra), ('of a kind that cannot be read', other)]:
         if any(names): parts.append(f"{what}: {_some(names)}")

@@ -29,6 +29,7 @@ app = typer.Typer(cls=_Commands, no_args_is_help=True, rich_markup_mode=None, pr
                   help="Relight photographs: give one photo, or several under known lights, and get the picture under any light.")
 
 def _path(text):
+    if not text: raise typer.BadParameter("an empty path: name a file or a folder")
     try: return Path(text).expanduser()
     except RuntimeError: raise typer.BadParameter(f"{text}: there is no such user: write the path in full") from None
 
@@ -64,9 +65,11 @@ def _say(text, err=False):
     except OSError as e:
         if not err: raise SystemExit(141) if isinstance(e, BrokenPipeError) else e     # who read it went away
 
+def _one_line(o): return str(o).replace('\n', '\\n')
+
 def _line(o): # a value, or a dict of values
     "An entry of a list for people"
-    if not isinstance(o, dict): return str(o).replace('\n', '\\n')
+    if not isinstance(o, dict): return _one_line(o)
     return ', '.join(f"{k.removesuffix('_deg')} {v}{'°'*k.endswith('_deg')}" for k,v in o.items())
 
 def _text(key, v): # as `_tell` has them
@@ -80,7 +83,7 @@ def _tell(result:dict, # name -> a JSON value, or a path
     "Print a result"
     if as_json: return _say(json.dumps(result, default=str))
     for k,v in result.items():
-        if v not in (None, []): _say(f"{k.replace('_', ' '):14}  {_text(k, v)}")
+        if v not in (None, []): _say(f"{_one_line(k).replace('_', ' '):14}  {_text(k, v)}")
 
 _PATIENCE = 5   # seconds
 
@@ -177,7 +180,7 @@ def demo(out:Out=Path('demo'), epochs:Epochs=8, size:Size=192, as_json:Json=Fals
     lights = from_angles(np.linspace(0, 2*np.pi, 6, endpoint=False), np.deg2rad(35))
     show_relit(learned['learn'].relightable, lights, out=out/'relit.png')
     if as_json: return _tell(dict(out=out, files=_files(out), rows=_rows(table)), True)
-    _say(f"\n{_table(table)}\n\non the {len(held)} lights held out, which no method has seen\n{out.resolve()}: {', '.join(_files(out))}")
+    _say(f"\n{_table(table)}\n\non the {len(held)} lights held out, which no method has seen\n{_one_line(out.resolve())}: {', '.join(_files(out))}")
 
 # %% ../nbs/50_cli.ipynb #9b4c40e9
 @app.command('train', epilog="Example: illuminet train coin/ --out coin-relit")
@@ -188,7 +191,7 @@ def train_command(capture:Folder,
                   epochs:Epochs=8,
                   schedule:Annotated[Schedule, typer.Option(help="How the learning rate runs.")]='one_cycle',
                   crop:Annotated[int, typer.Option(min=16, help="Side of the training crops in pixels.")]=96,
-                  seed:Annotated[int, typer.Option(help="Same seed, same network.")]=0,
+                  seed:Annotated[int, typer.Option(min=0, max=2**31-1, help="Same seed, same network.")]=0,
                   as_json:Json=False,
                  ):
     "Train a network on a capture; write the model, its figures and pictures."
@@ -200,7 +203,7 @@ def train_command(capture:Folder,
                   schedule=str(schedule), size=crop, seed=seed, progress=bars)
     if as_json: return _tell(dict(out=out, files=_files(out), **learn.metrics_), True)
     if not bars: _say(verdict(learn.metrics_))
-    _say(f"{out.resolve()}: {', '.join(_files(out))}")
+    _say(f"{_one_line(out.resolve())}: {', '.join(_files(out))}")
 
 # %% ../nbs/50_cli.ipynb #5a11c0b2
 def _settings(pairs): # of 'key=value'
@@ -216,6 +219,17 @@ def _settings(pairs): # of 'key=value'
 def _saved(r, out, start, **more): # what `fit` and `bake` tell
     return dict(out=out, method=r.method, size='{1}x{0}'.format(*r.shape), **more, bytes=r.nbytes, seconds=round(time.perf_counter()-start, 2))
 
+# %% ../nbs/50_cli.ipynb #c8ed0163
+_OWN = 'path out method size stream processes captures jobs dask echo'.split()   # parameters of the functions that fit
+
+def _check_settings(method, settings):
+    "An error for a setting that a method does not have"
+    if not settings: return
+    from illuminet.learner import InputError, Relightable
+    from illuminet.relightable import _checked_settings
+    if taken := [k for k in settings if k in _OWN]: raise InputError(f"{taken[0]}: is no setting of {method}: leave it out")
+    if method != 'illuminet': _checked_settings(Relightable.methods[method].fit, method, settings)
+
 # %% ../nbs/50_cli.ipynb #5a11c0b3
 @app.command('fit', epilog="Examples: illuminet fit coin/ --method hsh --set terms=16 --out coin-model; illuminet fit captures/* --jobs 8 --out models")
 def fit_command(captures:Annotated[list[Path], _given("Folder with photos and a .lp file, or the .lp file; several with --jobs or --dask.", 'CAPTURES...')],
@@ -230,6 +244,7 @@ def fit_command(captures:Annotated[list[Path], _given("Folder with photos and a 
                ):
     "Fit a method to a capture and save the model; or to many."
     settings = _settings(settings)
+    _check_settings(str(method), settings)
     if stream and size: raise typer.BadParameter("strips are taken from photos as they are: leave out --size or --stream", param_hint='--stream')
     _check_out(out)
     if jobs or dask: return _fit_many(captures, out, str(method), jobs or 1, size, dask, stream, settings, as_json)
@@ -350,18 +365,18 @@ def evaluate_command(captures:Annotated[list[Path], _given("Folders, each a capt
         if len(captures) != 1: raise typer.BadParameter(f"{len(captures)} folders: give the one that holds the captures", param_hint='--all')
         _check_out(out, '.json')
         from illuminet.benchmark import evaluate_all
-        table = evaluate_all(captures[0], out, methods, size, echo=lambda line: _say(line, err=as_json))
+        table = evaluate_all(captures[0], out, methods, size, echo=lambda line: _say(_one_line(line), err=as_json))
         if as_json: return _tell(dict(out=out, rows=_rows(table)), True)
-        return _say(f"\n{table.pivot(index='capture', columns='method', values='psnr').round(2).to_string()}\n\n{out.resolve()}")
+        return _say(f"\n{table.pivot(index='capture', columns='method', values='psnr').round(2).to_string()}\n\n{_one_line(out.resolve())}")
     for c in captures: _kind(c)
     rows = []
     for c in captures:
-        with _working(f'evaluating {c.name}'):
+        with _working(f'evaluating {_one_line(c.name)}'):
             from illuminet.learner import evaluate, split
             seen,held = split(c, size=size)
             table = evaluate((seen, held), methods or ['ptm', 'hsh', 'rbf', 'morph'])
         rows += [dict(capture=c, seen=len(seen), held=len(held), **o) for o in _rows(table)]
-        if not as_json: _say(f"{c}: {len(seen)} lights seen, {len(held)} held out\n{_table(table)}\n")
+        if not as_json: _say(f"{_one_line(c)}: {len(seen)} lights seen, {len(held)} held out\n{_table(table)}\n")
     if as_json: _tell(dict(rows=rows), True)
 
 # %% ../nbs/50_cli.ipynb #5a11c0c2
@@ -428,7 +443,7 @@ class _Pages(SimpleHTTPRequestHandler):
         try: file = _within(asked, self.directory)
         except (InputError, ValueError): return ''
         hidden = any(o.startswith('.') for o in file.relative_to(self.directory).parts)
-        return str(file) if not hidden and (file.is_file() or file.is_dir() and not page) else ''
+        return str(file) if not hidden and (os.path.isfile(file) or os.path.isdir(file) and not page) else ''
 
     def list_directory(self, path): return self.send_error(404)
 
@@ -480,7 +495,7 @@ def render_command(out:Out=Path('synthetic'),
                    material:Annotated[Stuff, typer.Option(help="What it is made of.")]='bronze',
                    lights:Annotated[int, typer.Option(min=1, help="How many photos; 49 are SynthRTI's rings.")]=49,
                    size:Annotated[int, typer.Option(min=16, help="Pixels along a side.")]=192,
-                   seed:Annotated[int, typer.Option(help="Same seed, same capture.")]=0,
+                   seed:Annotated[int, typer.Option(min=0, max=2**31-1, help="Same seed, same capture.")]=0,
                    as_json:Json=False,
                   ):
     "Make a synthetic capture: photos, lights.lp and normals.png."
@@ -564,8 +579,6 @@ def info(path:Annotated[Path, _given("Capture, model, web bundle, .ptm, .rti, .l
 # %% ../nbs/50_cli.ipynb #a6927142
 def _warn(message, category, *args, **kwargs): # as `warnings.showwarning`
     if issubclass(category, UserWarning): _say(f"illuminet: {_one_line(message)}", err=True)
-
-def _one_line(o): return str(o).replace('\n', '\\n')
 
 def _usage(e): # what typer raises for wrong arguments
     "Its message, with the usage"

@@ -106,6 +106,16 @@ def _without_several(config, # of format 1
 
 MIGRATIONS[1] = _without_several
 
+# %% ../nbs/11_relightable.ipynb #a7809fc5
+def _read_model(path, lazy): # -> config, tensors
+    "Both files of one save; where a run is replacing them, the later ones"
+    for _ in range(25):
+        config = _read_json(path/'config.json')
+        tensors,saved = _load_tensors(path/'model.safetensors', lazy)
+        if not saved or json.dumps(saved) == json.dumps(config): return config, tensors
+        time.sleep(.02)
+    raise InputError(f"{path}: config.json and model.safetensors are of two runs: save it again")
+
 # %% ../nbs/11_relightable.ipynb #d3cf9464
 _ROWS = dict(photos=1, other=1, distance=1, coefficients=1, luminance=1, planes=1, colour=0, image=0, trust=0, index=-2)   # the axis of a tensor that runs from top to bottom
 
@@ -198,10 +208,7 @@ class Relightable:
              ): # the relightable
         "Read a saved relightable, whichever method it is of"
         path = Path(path)
-        config = _read_json(path/'config.json')
-        tensors,saved = _load_tensors(path/'model.safetensors', lazy)
-        if saved and json.dumps(saved) != json.dumps(config): raise InputError(f"{path}: config.json and model.safetensors are of two runs: save it anew")
-        config,tensors = _migrated(config, tensors, path)
+        config,tensors = _migrated(*_read_model(path, lazy), path)
         method = config.pop('method', None)
         if not isinstance(method, str) or method not in cls.methods: raise InputError(f"{path}/config.json: method {method!r}: known are {', '.join(cls.methods)}; the networks need `illuminet.learner`")
         kind = cls.methods[method]

@@ -164,6 +164,13 @@ def test_models(tmp_path):
         assert model(tmp_path/name, tensors, method=name, **config) < 900_000
         for lazy in (False, True): refused(lambda: Relightable.load(tmp_path/name, lazy=lazy), name, megabytes=100)
 
+@pytest.mark.parametrize('suffix', ['heic', 'txt', 'png'])
+def test_thousands_of_names_that_match_nothing(tmp_path, suffix):
+    "A light file of 20,000 other names is refused within seconds"
+    for i in range(20_000): (tmp_path/f'b{i}.{suffix}').touch()
+    (tmp_path/'lights.lp').write_text('20001\n' + '\n'.join(f'a{i}.png 0 0 1' for i in range(20_001)))
+    refused(lambda: Capture.load(tmp_path), '20001 lights', seconds=20)
+
 def test_thousands_of_photos(tmp_path):
     "2,000 tiny photos are fitted in seconds; 20,000 are refused by what solves for all at once"
     cap = small(2000, 6, 7)

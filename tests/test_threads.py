@@ -64,6 +64,20 @@ def test_one_output_from_eight_threads(tmp_path):
         assert sorted(o.name for o in tmp_path.rglob('*')) == ['config.json', 'model', 'model.safetensors']
     assert ended
 
+def test_load_while_it_is_saved(tmp_path):
+    "A reader gets the model of before or the one of after"
+    models,ended = [fit(cap, m) for m in ('ptm', 'rbf')],threading.Event()
+    models[0].save(tmp_path/'model')
+    def read():
+        got = set()
+        while not ended.is_set(): got.add(Relightable.load(tmp_path/'model').method)
+        return got
+    with ThreadPoolExecutor(2) as pool:
+        readers = [pool.submit(read) for _ in range(2)]
+        for i in range(100): models[i%2].save(tmp_path/'model')
+        ended.set()
+        assert set.union(*(o.result() for o in readers)) <= {'ptm', 'rbf'}
+
 def test_limit_of_cores_is_taken_back():
     cores = lambda: [o['num_threads'] for o in _libraries().info() if o['user_api'] == 'blas']
     before,start = cores(), threading.Barrier(8)

@@ -26,7 +26,8 @@ def get(server, path):
     return res.status, text
 
 @pytest.mark.parametrize('path', ['/', '/index.htm', '/sub/', '/sub/index.html', '/sub2/', '/sub3/', '/sub4/', '/link', '/up/secret.txt', '/up/', '/up', '/dot', '/dot/', '/dot/s', '/dot.txt', '/.hidden', '/.hidden/',
-                                  '/.hidden/s', '/odd/', '/odd/index.html/', '/pipe', '/zero', '/../secret.txt', '/%2e%2e/secret.txt', '/..%2fsecret.txt', '/%00', '/nothing', '/nothing/', '//etc/passwd'])
+                                  '/.hidden/s', '/odd/', '/odd/index.html/', '/pipe', '/zero', '/../secret.txt', '/%2e%2e/secret.txt', '/..%2fsecret.txt', '/%00', '/nothing', '/nothing/', '//etc/passwd', '/'+'a'*300, '/'+'a/'*1500],
+                         ids=lambda o: o[:20])
 def test_not_served(site, path):
     status,text = get(site, path)
     assert status == 404 and b'secret' not in text

@@ -117,6 +117,25 @@ def test_settings_and_arguments(made, tmp_path):
     refused(FORGED); refused('relight', made/'ptm', '--light', FORGED); refused('export', made/'ptm', '--to', FORGED, '-o', tmp_path/'a')
     refused('evaluate', made/'coin', '--methods', FORGED)
 
+def test_no_line_is_forged(made, tmp_path):
+    "A line break in a key, or in the name of a capture or an output, begins no line of its own"
+    name = 'a\nforged   99 dB'
+    for _ in range(1): shutil.copytree(made/'coin', tmp_path/'all'/name)
+    lines = good('info', forged_model(tmp_path/'m', **{'x\nforged': 'v'})).splitlines()
+    lines += good('evaluate', tmp_path/'all'/name, '--methods', 'ptm').splitlines()
+    lines += good('evaluate', '--all', tmp_path/'all', '--methods', 'ptm', '-o', tmp_path/'t.json').splitlines()
+    lines += good('fit', tmp_path/'all'/name, '--method', 'ptm', '-o', tmp_path/'o\nforged').splitlines()
+    assert not [line for line in lines if line.lstrip().startswith('forged')]
+
+def test_settings_of_other_functions(made, tmp_path):
+    "A setting of `--set` is one of the method, a seed a number that fits, a path not empty"
+    for key in ('out', 'method', 'jobs', 'echo', 'captures', 'dask', 'size', 'stream'):
+        assert 'no setting of ptm' in refused('fit', made/'coin', '--method', 'ptm', '--set', f'{key}=1', '-o', tmp_path/'o')
+        refused('fit', made/'coin', '--jobs', 1, '--method', 'ptm', '--set', f'{key}=1', '-o', tmp_path/'o')
+    for command in (['render', '--size', '16', '--out', tmp_path/'r'], ['train', made/'coin', '-o', tmp_path/'t']): refused(*command, '--seed', 10**30)
+    assert 'empty path' in refused('info', '')
+    assert not list(tmp_path.iterdir())
+
 @pytest.mark.parametrize('key', ['size', 'kind', 'warnings', 'path', 'bytes', 'lights', 'method_', 'self', 'tensors', 'seconds', 'photos', 'nan'])
 def test_extra_keys(tmp_path, key):
     "What a model's settings are called is up to who saved it"
