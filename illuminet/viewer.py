@@ -30,112 +30,159 @@ from .one_photo import _KEEP, _enlarged, _unpack
 # %% ../nbs/37_viewer.ipynb #0d7a6a6f
 def static_text(*names:str, # of files in `illuminet/static`
                 ) -> str:
-    "Scripts or styles of the package, joined"
+    "Return scripts or styles of the package, joined"
     folder = resources.files('illuminet')/'static'
     return '\n'.join((folder/n).read_text(encoding='utf-8') for n in names)
 
 # %% ../nbs/37_viewer.ipynb #528420cc
+def _table_weights(info, lights) -> np.ndarray: # (m, 1+planes, 3)
+    "Interpolate the weights in the table of `info`"
+    table = np.frombuffer(base64.b64decode(info['basis']), np.uint8)
+    table = table.reshape(info['nplanes']+1, -1, 3).astype(float)
+    spans = np.reshape(info['materials'][0]['range'], (-1, 1, 1))
+    table = np.concatenate([table[:1]/255, (table[1:]-127)/spans])
+    return np.einsum('ml,plc->mpc', _bilinear(lights, info['resolution']), table)
+
+# %% ../nbs/37_viewer.ipynb #48379d37
+def _basis_weights(info, lights) -> np.ndarray: # (m, 1+planes, 3)
+    "Evaluate the polynomial, or the harmonics"
+    count = info['nplanes']
+    basis = ptm_basis(lights)[:, _PTM_ORDER] if info['type'] == 'ptm' else hsh_basis(lights, count//3)
+    weights = (basis[..., None, None]*np.eye(3)).reshape(len(lights), count, 3)
+    return np.pad(weights, ((0, 0), (1, 0), (0, 0)))
+
+# %% ../nbs/37_viewer.ipynb #168adab4
 def plane_weights(info:dict, # of `WebPlanes`
                   lights, # (m, 3)
-                  ) -> np.ndarray: # (m, 1+planes, 3): first what stands alone, then what each byte over 255 adds
-    "What a browser computes for a light"
-    n,lights = info['nplanes'], as_lights(lights)
+                  ) -> np.ndarray: # (m, 1+planes, 3): the constant, then the weight of each byte over 255
+    "Return the weights that a browser computes for each light"
+    lights = as_lights(lights)
+    weights = _table_weights(info, lights) if info['type'] == 'bilinear' else _basis_weights(info, lights)
     scale,bias = (np.array(info['materials'][0][k])[:, None] for k in ('scale', 'bias'))
-    if info['type'] == 'bilinear':
-        table = np.frombuffer(base64.b64decode(info['basis']), np.uint8).reshape(n+1, -1, 3).astype(float)
-        table = np.concatenate([table[:1]/255, (table[1:]-127)/np.reshape(info['materials'][0]['range'], (-1, 1, 1))])
-        w = np.einsum('ml,plc->mpc', _bilinear(lights, info['resolution']), table)
-    else:
-        b = ptm_basis(lights)[:, _PTM_ORDER] if info['type'] == 'ptm' else hsh_basis(lights, n//3)
-        w = np.pad((b[..., None, None]*np.eye(3)).reshape(len(lights), n, 3), ((0, 0), (1, 0), (0, 0)))
-    w[:, 1:] *= scale
-    w[:, 0] -= (w[:, 1:]*bias).sum(1)
-    return w
+    weights[:, 1:] *= scale
+    weights[:, 0] -= (weights[:, 1:]*bias).sum(1)
+    return weights
+
+# %% ../nbs/37_viewer.ipynb #92b4eeb9
+def _summed(planes, # (planes, h, w) uint8
+            weights, # (1+planes, 3)
+            ) -> np.ndarray: # (h, w, 3) float32
+    "Take the weighted sum of planes"
+    weights = weights.astype(np.float32)
+    return np.tensordot(planes/np.float32(255), weights[1:], (0, 0)) + weights[0]
 
 # %% ../nbs/37_viewer.ipynb #b48468e3
-_SURFACE = dict(colour=3, slope=2, sharpness=1, shadow=9, ambient=1, gloss=1, sheen=1)   # 18 planes: colour coded, sharpness as its logarithm
+_SURFACE = dict(colour=3, slope=2, sharpness=1, shadow=9, ambient=1, gloss=1, sheen=1)     # 18 planes
 
+def _surface_values(info, planes) -> dict: # name -> (1, c, h, w)
+    "Return the surface that planes of bytes hold"
+    low,span = (torch.tensor(info['materials'][0][k])[:, None, None] for k in ('low', 'span'))
+    values = torch.from_numpy(planes)[None]/255*span+low
+    p = dict(zip(_SURFACE, values.split([*_SURFACE.values()], 1)))
+    depth = (1-p['slope'].square().sum(1, keepdim=True)).clamp(min=0).sqrt()
+    return p | dict(normals=torch.cat([p['slope'], depth], 1), sharpness=p['sharpness'].exp())
+
+# %% ../nbs/37_viewer.ipynb #efe7e12d
 @torch.inference_mode()
 def _light_bytes(info:dict, # of `WebPlanes`, type 'surface'
                 planes, # (18, h, w) uint8
                 lights, # (m, 3) unit vectors
                 ) -> np.ndarray: # (m, h, w, 3) float32, display-coded
-    "The pictures of a surface under each light"
-    low,span = (torch.tensor(info['materials'][0][k])[:, None, None] for k in ('low', 'span'))
-    values = torch.from_numpy(planes)[None]/255*span+low
-    p = dict(zip(_SURFACE, values.split([*_SURFACE.values()], 1)))
-    p['normals'] = torch.cat([p['slope'], (1-p['slope'].square().sum(1, keepdim=True)).clamp(min=0).sqrt()], 1)
-    p['sharpness'] = p['sharpness'].exp()
-    return light_surface(p, srgb_to_linear(p['colour']), torch.from_numpy(lights)[None])[0].permute(0, 2, 3, 1).numpy()
+    "Return the pictures of a surface under each light"
+    p = _surface_values(info, planes)
+    pictures = light_surface(p, srgb_to_linear(p['colour']), torch.from_numpy(lights)[None])[0]
+    return pictures.permute(0, 2, 3, 1).numpy()
 
 # %% ../nbs/37_viewer.ipynb #9fa9a777
 class WebPlanes(NamedTuple):
-    "What a browser is given, and the picture it makes of it"
+    "The planes that a browser gets, and the picture it makes of them"
     info: dict # type, nplanes, materials, width, height …: JSON values
     pictures: np.ndarray # (planes/3, h, w, 3) uint8: three planes in each
 
     def relight(self,
                 lights, # (3,) or (m, 3) directions
                 ) -> np.ndarray: # (h, w, 3) or (m, h, w, 3), float32 in 0..1, display-coded
-        "The picture under each light, as the browser shows it"
+        "Return the picture under each light, as the browser shows it"
         planes = np.moveaxis(self.pictures, -1, 1).reshape(-1, *self.pictures.shape[1:3])
-        if self.info['type'] == 'surface': res = _light_bytes(self.info, planes, as_lights(lights)).clip(0, 1)
-        else: res = np.stack([np.tensordot(planes/np.float32(255), o[1:].astype(np.float32), (0, 0)) + o[0].astype(np.float32) for o in plane_weights(self.info, lights)]).clip(0, 1)
+        if self.info['type'] == 'surface': res = _light_bytes(self.info, planes, as_lights(lights))
+        else: res = np.stack([_summed(planes, weights) for weights in plane_weights(self.info, lights)])
+        res = res.clip(0, 1)
         return res[0] if np.ndim(lights) == 1 else res
 
 # %% ../nbs/37_viewer.ipynb #6cd34e59
-def _block_mean(a, # an array
-                axis:int, # of its rows; columns follow
-                by:int):
-    "The mean of blocks of pixels, in the same dtype"
-    shape = a.shape; h,w = (o//by for o in shape[axis:axis+2])
-    cut = a[(slice(None),)*axis + (slice(h*by), slice(w*by))]
-    res = cut.reshape(*shape[:axis], h, by, w, by, *shape[axis+2:]).mean((axis+1, axis+3), dtype=np.float32)
-    return (np.rint(res) if a.dtype.kind == 'u' else res).astype(a.dtype)
-
-def _smaller(r, # a relightable
-             side:int):
-    "With tensors of a whole fraction of their size, at least twice `side`; as it is where a pixel is no sum"
-    by = max(r.shape[:2])//(2*side)
-    if by < 2 or min(r.shape[:2]) < by or not r.pixelwise or isinstance(r, PixelNet): return r
-    return type(r)({k: _block_mean(v, _ROWS[k]%v.ndim, by) if k in _ROWS else v for k,v in r.tensors.items()}, **r.config)
-
-def _within(shape, # (h, w, …)
-            side:int) -> list: # h, w
-    "The size whose longest side is at most `side`"
+def _scaled_size(shape, # (h, w, …)
+                 side:int) -> list: # h, w
+    "Return the size whose longest side is at most `side`"
     return [max(1, round(o*min(1, side/max(shape[:2])))) for o in shape[:2]]
 
 def _resized(a, # (h, w, 3) uint8
              side:int) -> np.ndarray:
-    "Averaged so that the longest side is at most `side`"
-    return a if max(a.shape[:2]) <= side else np.asarray(Image.fromarray(a).resize(_within(a.shape, side)[::-1], Image.Resampling.HAMMING))
+    "Average pixels so that the longest side is at most `side`"
+    if max(a.shape[:2]) <= side: return a
+    return np.asarray(Image.fromarray(a).resize(_scaled_size(a.shape, side)[::-1], Image.Resampling.HAMMING))
 
-def _has_planes(r): # of its own, few enough to send
-    return isinstance(r, OnePhoto) or isinstance(r, (PTM, HSH, Baked)) and 'index' not in r.tensors and len(r.tensors.get('coefficients', ())) <= 9
+# %% ../nbs/37_viewer.ipynb #5ad53191
+def _block_mean(a, # an array
+                axis:int, # of its rows; columns follow
+                by:int, # side of a block
+                ) -> np.ndarray:
+    "Average blocks of pixels, in the same dtype"
+    shape = a.shape
+    height,width = (o//by for o in shape[axis:axis+2])
+    cut = a[(slice(None),)*axis + (slice(height*by), slice(width*by))]
+    blocks = cut.reshape(*shape[:axis], height, by, width, by, *shape[axis+2:])
+    res = blocks.mean((axis+1, axis+3), dtype=np.float32)
+    return (np.rint(res) if a.dtype.kind == 'u' else res).astype(a.dtype)
+
+# %% ../nbs/37_viewer.ipynb #c426bfa0
+def _smaller(r, # a relightable
+             side:int):
+    "Average the tensors over blocks, down to twice `side`; return `r` as it is if its pixels are no sums"
+    by = max(r.shape[:2])//(2*side)
+    if by < 2 or min(r.shape[:2]) < by or not r.pixelwise or isinstance(r, PixelNet): return r
+    tensors = {k: _block_mean(v, _ROWS[k]%v.ndim, by) if k in _ROWS else v for k,v in r.tensors.items()}
+    return type(r)(tensors, **r.config)
+
+# %% ../nbs/37_viewer.ipynb #06c97043
+def _has_planes(r) -> bool:
+    "Return whether a relightable has planes of its own, few enough to send"
+    if isinstance(r, OnePhoto): return True
+    few = len(r.tensors.get('coefficients', ())) <= 9
+    return isinstance(r, (PTM, HSH, Baked)) and 'index' not in r.tensors and few
 
 # %% ../nbs/37_viewer.ipynb #b2101dfa
 @torch.inference_mode()
-def _photo_planes(r:OnePhoto, side:int) -> WebPlanes:
-    "Colour and surface of one photo, as bytes"
-    h,w = _within(r.shape, side)
+def _surface_at(r:OnePhoto, size) -> dict: # name -> (1, c, h, w)
+    "Return the values to store of one photo, at a size"
     colour = torch.from_numpy(np.asarray(r.tensors['colour'], np.float32)).permute(2, 0, 1)[None]
-    p = {k: _enlarged(v, (h, w)) for k,v in _unpack(r.tensors['surface']).items()}
-    p |= dict(colour=linear_to_srgb(F.interpolate(colour, (h, w), mode='bilinear', antialias=True)), slope=F.normalize(p['normals'], dim=1)[:, :2], sharpness=p['sharpness'].log())
-    bytes_,low,high = quantise(torch.cat([p[k] for k in _SURFACE], 1).reshape(18, -1).numpy())
-    info = dict(type='surface', nplanes=18, materials=[dict(low=low.tolist(), span=(high-low).tolist())], height=h, width=w)
-    return WebPlanes(info, np.ascontiguousarray(bytes_.reshape(6, 3, h, w).transpose(0, 2, 3, 1)))
+    colour = linear_to_srgb(F.interpolate(colour, size, mode='bilinear', antialias=True))
+    p = {k: _enlarged(v, size) for k,v in _unpack(r.tensors['surface']).items()}
+    slope = F.normalize(p['normals'], dim=1)[:, :2]
+    return p | dict(colour=colour, slope=slope, sharpness=p['sharpness'].log())
+
+# %% ../nbs/37_viewer.ipynb #6be6fc8d
+@torch.inference_mode()
+def _photo_planes(r:OnePhoto, side:int) -> WebPlanes:
+    "Return the colour and the surface of one photo, as bytes"
+    height,width = _scaled_size(r.shape, side)
+    values = _surface_at(r, (height, width))
+    data,low,high = quantise(torch.cat([values[k] for k in _SURFACE], 1).reshape(18, -1).numpy())
+    materials = [dict(low=low.tolist(), span=(high-low).tolist())]
+    info = dict(type='surface', nplanes=18, materials=materials, height=height, width=width)
+    return WebPlanes(info, np.ascontiguousarray(data.reshape(6, 3, height, width).transpose(0, 2, 3, 1)))
 
 # %% ../nbs/37_viewer.ipynb #61b7697e
 def web_planes(r:Relightable,
                planes:int=18, # of 8 bits, for what has to be baked: a multiple of 3
                side:int=1600, # longest side of the pictures, at most
                ) -> WebPlanes:
-    "A relightable as a browser can show it: its own planes (PTM, HSH, baked, one photo), or baked"
+    "Return a relightable as a browser can show it: its own planes (PTM, HSH, baked, one photo), or baked"
     if planes < 3 or planes % 3: raise InputError(f"planes={planes}: three go into each picture: give a multiple of 3")
     if side < 1: raise InputError(f"side={side}: give at least one pixel")
     if isinstance(r, OnePhoto): return _photo_planes(r, side)
     r = _smaller(one_table(r, planes) if 'index' in r.tensors else r, side)
-    info,pictures = (r if _has_planes(r) else bake(r, planes, clusters=1))._web(planes)
+    baked = r if _has_planes(r) else bake(r, planes, clusters=1)
+    info,pictures = baked._web(planes)
     pictures = np.stack([_resized(a, side) for a in pictures])
     if 'basis' in info: info['basis'] = base64.b64encode(np.array(info['basis'], np.uint8)).decode()
     return WebPlanes(dict(info, height=pictures.shape[1], width=pictures.shape[2]), pictures)
@@ -144,25 +191,30 @@ def web_planes(r:Relightable,
 def _as_bytes(normals, # (h, w, 3)
               shape, # of the planes
               ) -> np.ndarray: # (h, w, 3) uint8
-    "Normals as colours, of the planes' size"
+    "Return normals as colours, at the planes' size"
     res = np.rint((np.clip(normals, -1, 1)+1)*127.5).astype(np.uint8)
     if res.ndim != 3 or res.shape[2] != 3 or abs(res.shape[0]*shape[1]-res.shape[1]*shape[0]) > max(res.shape):
-        raise InputError(f"normals: shape {res.shape}: give (h, w, 3), with sides as the pictures'")
+        raise InputError(f"normals: shape {res.shape}: give (h, w, 3), with sides in the ratio of the pictures'")
     return np.asarray(Image.fromarray(res).resize(shape[1::-1], Image.Resampling.HAMMING))
 
+# %% ../nbs/37_viewer.ipynb #f8e3de0e
+def _found_normals(r, shown, side) -> np.ndarray: # (h, w, 3)
+    "Compute normals from the photos of a relightable, or else from its pictures"
+    small = _smaller(r, side)
+    try: return photometry.normals(small._kept())
+    except InputError:                                             # no photos, too few, or all in one plane
+        lights = dome(16, np.deg2rad(25))
+        pictures = np.stack([to_uint8(shown.relight(o)) for o in lights])
+        return photometry.normals(Capture(pictures, lights))
+
+# %% ../nbs/37_viewer.ipynb #e992f85f
 def web_normals(r:Relightable,
                 shown:WebPlanes, # its planes
                 normals=True, # True; or a `Capture`, or (h, w, 3)
                 side:int=1600, # longest side for which they are made
                 ) -> np.ndarray: # (h, w, 3) uint8: (n+1)/2
-    "The normals that go with planes"
-    if isinstance(normals, bool) and isinstance(r, OnePhoto): normals = r.normals
-    elif isinstance(normals, bool):
-        small = _smaller(r, side)
-        try: normals = photometry.normals(small._kept())
-        except InputError:                                             # no photos, too few, or all in one plane
-            lights = dome(16, np.deg2rad(25))
-            normals = photometry.normals(Capture(np.stack([to_uint8(shown.relight(l)) for l in lights]), lights))
+    "Return the normals that go with planes"
+    if isinstance(normals, bool): normals = r.normals if isinstance(r, OnePhoto) else _found_normals(r, shown, side)
     elif isinstance(normals, Capture): normals = photometry.normals(normals)
     return _as_bytes(np.asarray(normals), shown.pictures.shape[1:3])
 
@@ -172,16 +224,17 @@ def _readings(r:OnePhoto,
              most:int=3, # likely lights, at most
              least:float=.1, # probability below which a light is left out
              ) -> list: # of (light (3,), probability, `OnePhoto`); the first is `r` itself
-    "The photo as read under each of its likely lights"
-    lights,p = r.candidates
+    "Read the photo under each of its likely lights"
+    lights,probabilities = r.candidates
     small = Capture(r.tensors['photos'], None).resize(side).images
-    other = [(l, q, OnePhoto.fit(Capture(small, [l]))) for l,q in zip(lights[1:most], p[1:most]) if q >= least]
-    return [(lights[0], p[0], r), *other]
+    likely = [(light, p) for light,p in zip(lights[1:most], probabilities[1:most]) if p >= least]
+    others = [(light, p, OnePhoto.fit(Capture(small, [light]))) for light,p in likely]
+    return [(lights[0], probabilities[0], r), *others]
 
 # %% ../nbs/37_viewer.ipynb #3807ec90
 def lossless(a, # (h, w, 3) uint8
              ) -> bytes:
-    "A picture whose bytes come back as they are: WebP, or PNG where a side is too long for it"
+    "Encode a picture so that its bytes come back as they are: WebP, or PNG if a side is too long for it"
     f = io.BytesIO()
     kind = dict(format='webp', lossless=True, quality=50, method=4) if max(a.shape) < 16384 else dict(format='png')
     Image.fromarray(a).save(f, **kind)
@@ -191,23 +244,55 @@ def lossless(a, # (h, w, 3) uint8
 _START = (-.5, .6, .62)        # from the upper left, where reliefs are read best
 
 def _page_data(shown:WebPlanes, normals) -> dict: # JSON values
-    "Planes and normals; a surface is as coarse as it was read"
+    "Return planes and normals for the page"
     files = [*shown.pictures, *([] if normals is None else [normals])]
     if shown.info['type'] == 'surface': files[1:] = [_resized(a, _KEEP) for a in files[1:]]
-    return dict(shown.info, normals=normals is not None, pictures=[base64.b64encode(lossless(a)).decode() for a in files])
+    pictures = [base64.b64encode(lossless(a)).decode() for a in files]
+    return dict(shown.info, normals=normals is not None, pictures=pictures)
 
+# %% ../nbs/37_viewer.ipynb #064ee3f7
+def _place(light, # (3,)
+           probability,
+           planes=(), # `WebPlanes` and normals; empty: those of the page
+           ) -> dict: # JSON values
+    "Return a likely light for the page"
+    data = _page_data(*planes) if planes else {}
+    return dict(data, light=light.tolist(), probability=float(probability))
+
+# %% ../nbs/37_viewer.ipynb #dcb6b16c
+def _filled(**texts) -> str:
+    "Fill the names in the page's template"
+    return re.sub(r'\{\{(\w+)\}\}', lambda m: texts[m[1]], static_text('viewer.html'))
+
+# %% ../nbs/37_viewer.ipynb #911f7ad7
 def viewer_page(shown:WebPlanes,
                 title:str='Relightable', # shown in the page
                 normals=None, # (h, w, 3) uint8, from `web_normals`
                 small:bool=False, # for a frame within another page?
-                choices=(), # for one photo: for each likely light (light, probability, `WebPlanes`, normals), `shown` first
+                choices=(), # of one photo: (light, probability, `WebPlanes`, normals); the first is `shown`
                 ) -> str:
-    "The page's HTML"
-    places = [dict(_page_data(*planes) if i else {}, light=l.tolist(), probability=float(p)) for i,(l,p,*planes) in enumerate(choices)]
+    "Return the page's HTML"
+    places = [_place(light, p, planes if i else ()) for i,(light,p,*planes) in enumerate(choices)]
     data = dict(_page_data(shown, normals), light=as_lights(_START)[0].tolist(), small=small, choices=places)
-    fill = dict(title=html.escape(_printable(title)), style=static_text('viewer.css', 'disc.css'), script=static_text('shade.js', 'disc.js', 'viewer.js'),
-                data=json.dumps(data).replace('<', '\\u003c'))
-    return re.sub(r'\{\{(\w+)\}\}', lambda m: fill[m[1]], static_text('viewer.html'))
+    return _filled(title=html.escape(_printable(title)),
+                   style=static_text('viewer.css', 'disc.css'),
+                   script=static_text('shade.js', 'disc.js', 'viewer.js'),
+                   data=json.dumps(data).replace('<', '\\u003c'))
+
+# %% ../nbs/37_viewer.ipynb #32847738
+def _html_path(path) -> Path:
+    "Return the checked path of a page"
+    path = Path(path)
+    if path.is_dir(): raise InputError(f"{path}: is a folder: give a file name, such as viewer.html")
+    if path.suffix.lower() not in ('.html', '.htm'): raise InputError(f"{path}: the suffix is .html")
+    return path
+
+# %% ../nbs/37_viewer.ipynb #3d2ffa8f
+def _parts(r, planes, side, normals) -> tuple: # `WebPlanes`; normals (h, w, 3) uint8, or None
+    "Return the planes and the normals of a relightable"
+    shown = web_planes(r, planes, side)
+    if normals is None or normals is False: return shown, None
+    return shown, web_normals(r, shown, normals, side)
 
 # %% ../nbs/37_viewer.ipynb #5e633175
 @patch
@@ -219,34 +304,38 @@ def to_html(self:Relightable,
             side:int=1600, # longest side of the pictures, at most
             ) -> Path: # the file
     "Write a page with the picture and a light to drag, in one file"
-    path = Path(path)
-    if path.is_dir(): raise InputError(f"{path}: is a folder: give a file name, such as viewer.html")
-    if path.suffix.lower() not in ('.html', '.htm'): raise InputError(f"{path}: the suffix is .html")
-    def parts(r):
-        shown = web_planes(r, planes, side)
-        return shown, None if normals is None or normals is False else web_normals(r, shown, normals, side)
+    path = _html_path(path)
     with claim(path):
-        shown,surface = parts(self)
-        choices = [(l, p, *parts(r)) for l,p,r in _readings(self, side)] if isinstance(self, OnePhoto) else ()
-        with atomic_path(path) as tmp: tmp.write_text(viewer_page(shown, title or path.stem, surface, choices=choices), encoding='utf-8')
+        shown,surface = _parts(self, planes, side, normals)
+        readings = _readings(self, side) if isinstance(self, OnePhoto) else ()
+        choices = [(light, p, *_parts(r, planes, side, normals)) for light,p,r in readings]
+        page = viewer_page(shown, title or path.stem, surface, choices=choices)
+        with atomic_path(path) as tmp: tmp.write_text(page, encoding='utf-8')
     return path
 
 # %% ../nbs/37_viewer.ipynb #9da3487c
-def _soon(r, seconds=8.):
-    "Whether sampling it over the lights takes no longer"
+def _soon(r, seconds=8.) -> bool:
+    "Return whether the relightable can be sampled over the lights within a time"
     if r.pixelwise and not isinstance(r, PixelNet): return True
     r.relight((0, 0, 1))                                           # loads what is loaded once
-    start = time.perf_counter(); r.relight((0, .1, 1))
+    start = time.perf_counter()
+    r.relight((0, .1, 1))
     return 64*(time.perf_counter()-start) < seconds
 
+# %% ../nbs/37_viewer.ipynb #cd9e84cf
+def _frame(page) -> str: # HTML
+    "Return a frame that shows a page"
+    return (f'<iframe srcdoc="{html.escape(page)}" title="Relightable picture" sandbox="allow-scripts" '
+            'allow="fullscreen" style="width:100%;max-width:44rem;height:23rem;border:1px solid #8884;'
+            'border-radius:6px" loading="lazy"></iframe>')
+
+# %% ../nbs/37_viewer.ipynb #3603e556
 @patch
 def _repr_html_(self:Relightable):
-    "A small viewer"
+    "Return a small viewer, or None if that would take too long"
     if not _soon(self): return None
     r = self if len(self.tensors.get('coefficients', ())) <= 6 else bake(_smaller(self, 192), 9, clusters=1)
     shown = web_planes(r, 9, 192)
     normals = web_normals(self, shown, side=192)
     choices = [(self.light, 1, shown, normals)] if isinstance(self, OnePhoto) else ()
-    page = viewer_page(shown, type(self).__name__, normals, small=True, choices=choices)
-    return (f'<iframe srcdoc="{html.escape(page)}" title="Relightable picture" sandbox="allow-scripts" allow="fullscreen" '
-            'style="width:100%;max-width:44rem;height:23rem;border:1px solid #8884;border-radius:6px" loading="lazy"></iframe>')
+    return _frame(viewer_page(shown, type(self).__name__, normals, small=True, choices=choices))
