@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 from .lights import *
 from .capture import *
 from .synth import *
-from .synth import _blur, _bump, _grid
+from .synth import _blur, _bump, _grid, _hollows
 from .assets import *
 
 # %% ../nbs/06_scenes.ipynb #855cb6b9
@@ -24,340 +24,573 @@ def _chance(g, p): return _uniform(g, 0, 1) < p
 def _index(g, n): return int(torch.randint(n, (1,), generator=g))
 def _pick(g, options): return options[_index(g, len(options))]
 
+# %% ../nbs/06_scenes.ipynb #89d7fff5
 def _weighted(g, table): # name -> share
-    "A name from a table of shares"
+    "Random name from a table of shares"
     at = _uniform(g, 0, sum(table.values()))
     for name,share in table.items():
-        if (at := at-share) < 0: return name
+        at -= share
+        if at < 0: return name
     return name
 
 # %% ../nbs/06_scenes.ipynb #c5ae44a1
 def _plain(g): # -> (3, 1, 1) linear
-    return _log(g, .06, .9)*(1-_log(g, .02, .7)*torch.rand(3, 1, 1, generator=g))
+    brightness = _log(g, .06, .9)
+    return brightness*(1-_log(g, .02, .7)*torch.rand(3, 1, 1, generator=g))
 
+# %% ../nbs/06_scenes.ipynb #fdc9a577
 def _patches(g, size): # -> (size, size) in 0..1
-    t = fractal(size, size, g, None, slope=_uniform(g, 3, 4.5))
-    return torch.sigmoid((t/t.std()-_uniform(g, -1, 1))*_log(g, 2, 30))
+    noise = fractal(size, size, g, None, slope=_uniform(g, 3, 4.5))
+    return torch.sigmoid((noise/noise.std()-_uniform(g, -1, 1))*_log(g, 2, 30))
 
+# %% ../nbs/06_scenes.ipynb #2f0bd928
+def _mottled(g, size): # -> (3, size, size)
+    colour = _plain(g)
+    contrast = _log(g, .005, .12)
+    return colour*(1+contrast*fractal(size, size, g, None, slope=_uniform(g, 1, 3))/(.006*size))
+
+# %% ../nbs/06_scenes.ipynb #f20c0397
 def _stripes(g, size): # -> (3, size, size)
     y,x = torch.meshgrid(torch.arange(size)/size, torch.arange(size)/size, indexing='ij')
     turn = _uniform(g, 0, math.pi) if _chance(g, .4) else _pick(g, [0., math.pi/2])
-    band = ((x*math.cos(turn)+y*math.sin(turn))*_log(g, 2, 16)+_uniform(g, 0, 1)).floor().long()%64
-    return (torch.rand(64, 3, generator=g)**_uniform(g, .7, 2.5))[band].permute(2, 0, 1)
-
-def _mottled(g, size): # -> (3, size, size)
-    return _plain(g)*(1+_log(g, .005, .12)*fractal(size, size, g, None, slope=_uniform(g, 1, 3))/(.006*size))
+    across = (x*math.cos(turn)+y*math.sin(turn))*_log(g, 2, 16)
+    band = (across+_uniform(g, 0, 1)).floor().long()%64
+    palette = torch.rand(64, 3, generator=g)**_uniform(g, .7, 2.5)
+    return palette[band].permute(2, 0, 1)
 
 # %% ../nbs/06_scenes.ipynb #18447487
 def _tile(g, size, assets): # -> (3, size, size) linear
-    "A cut of a real base colour"
+    "Square cut from a real base colour"
     if assets is None: return torch.stack([_patches(g, size) for _ in range(3)])*.7+.05
-    im = Image.fromarray(to_uint8(read_image(_pick(g, assets.colours))))
-    side = _log(g, .35, 1)*min(im.size)
-    x,y = (_uniform(g, 0, n-side) for n in im.size)
-    a = np.asarray(im.resize((size, size), Image.BICUBIC, box=(x, y, x+side, y+side)))
-    return torch.from_numpy(np.ascontiguousarray(np.rot90(srgb_to_linear(a), _index(g, 4)))).permute(2, 0, 1)
+    image = Image.fromarray(to_uint8(read_image(_pick(g, assets.colours))))
+    side = _log(g, .35, 1)*min(image.size)
+    left,top = (_uniform(g, 0, length-side) for length in image.size)
+    cut = image.resize((size, size), Image.BICUBIC, box=(left, top, left+side, top+side))
+    colours = np.rot90(srgb_to_linear(np.asarray(cut)), _index(g, 4))
+    return torch.from_numpy(np.ascontiguousarray(colours)).permute(2, 0, 1)
 
-COLOURS = dict(mottled=.30, tile=.55, stripes=.06, patches=.09)
+# %% ../nbs/06_scenes.ipynb #202995ef
+COLOURS = dict(mottled=.30, tile=.55, stripes=.06, patches=.09)           # share of each pattern
+
+def _pattern(g, size, assets): # -> (3, size, size) linear
+    kind = _weighted(g, COLOURS)
+    if kind == 'mottled': return _mottled(g, size)
+    if kind == 'stripes': return _stripes(g, size)
+    return _tile(g, size, assets if kind == 'tile' else None)
+
+# %% ../nbs/06_scenes.ipynb #c2d5d9ff
+def _blended(g, colours, assets):
+    "Patches of a second colour or tile"
+    size = colours.shape[-1]
+    other = _tile(g, size, assets) if _chance(g, .5) else _plain(g).expand_as(colours)
+    return torch.lerp(other, colours, _patches(g, size))
+
+# %% ../nbs/06_scenes.ipynb #4bb75d5a
+def _faded(g, colours):
+    "Lower contrast around the mean colour"
+    mean = colours.mean((1, 2), keepdim=True).clamp(min=1e-3)
+    return mean*(colours/mean).clamp(min=1e-3)**_uniform(g, 0, .5)
+
+def _tinted(g, colours):
+    tint = _plain(g)
+    return colours*(tint/tint.mean())**.5
+
+# %% ../nbs/06_scenes.ipynb #fcc4f82f
+CHANGES = dict(blended=.3, faded=.35, tinted=.3, grey=.12)                # chance of each change
 
 def random_colours(g, # torch.Generator
                    size, # pixels along a side
-                   assets:Assets=None, # None: procedural alone
+                   assets:Assets=None, # None: procedural only
                    ): # (3, size, size) linear, .01..0.95
-    "Base colour of a surface"
-    kind = _weighted(g, COLOURS)
-    a = (_mottled(g, size) if kind == 'mottled' else _stripes(g, size) if kind == 'stripes'
-         else _tile(g, size, assets if kind == 'tile' else None))
-    if _chance(g, .3): a = torch.lerp(_tile(g, size, assets) if _chance(g, .5) else _plain(g).expand_as(a), a, _patches(g, size))
-    mean = a.mean((1, 2), keepdim=True).clamp(min=1e-3)
-    if _chance(g, .35): a = mean*(a/mean).clamp(min=1e-3)**_uniform(g, 0, .5)                       # faded
-    if _chance(g, .3): tint = _plain(g); a = a*(tint/tint.mean())**.5
-    if _chance(g, .12): a = a.mean(0, keepdim=True).expand(3, size, size)
-    return (a*_log(g, .6, 1.8)).clamp(.01, .95)
+    "Random base colour of a surface"
+    colours = _pattern(g, size, assets)
+    if _chance(g, CHANGES['blended']): colours = _blended(g, colours, assets)
+    if _chance(g, CHANGES['faded']): colours = _faded(g, colours)
+    if _chance(g, CHANGES['tinted']): colours = _tinted(g, colours)
+    if _chance(g, CHANGES['grey']): colours = colours.mean(0, keepdim=True).expand(3, size, size)
+    return (colours*_log(g, .6, 1.8)).clamp(.01, .95)
+
+# %% ../nbs/06_scenes.ipynb #e0ab2cf1
+def _palette(g, n): # -> (n, 3) linear
+    "Colours around a random tint"
+    tint = _log(g, .05, .9)*(1-_log(g, .03, .6)*torch.rand(1, 3, generator=g))
+    lightness = _log(g, .05, .8)*torch.randn(n, 1, generator=g)
+    hue = _log(g, .01, .5)*torch.randn(n, 3, generator=g)
+    return (tint*torch.exp(lightness+hue)).clamp(.01, .95)
 
 # %% ../nbs/06_scenes.ipynb #a6e2f36d
 def random_material(g, # torch.Generator
-                    named=.15, # chance of one of `MATERIALS`
+                    named=.15, # probability of one of `MATERIALS`
                     ): # a key of `MATERIALS`, or a `Material`
-    "Paint, stone, skin or metal of any colour and gloss"
+    "Random paint, stone, skin or metal of any colour and gloss"
     if _chance(g, named): return _pick(g, list(MATERIALS))
-    plain,metal = _chance(g, .4),float(_chance(g, .2))
-    n,tint = 1 if plain else 2+_index(g, 6),_log(g, .05, .9)*(1-_log(g, .03, .6)*torch.rand(1, 3, generator=g))
-    palette = tint*torch.exp(_log(g, .05, .8)*torch.randn(n, 1, generator=g) + _log(g, .01, .5)*torch.randn(n, 3, generator=g))
-    return Material(tuple(map(tuple, palette.clamp(.01, .95).tolist())), roughness=_uniform(g, .2, 1), metallic=metal,
-                    patina=tuple((.2*torch.rand(3, generator=g)).tolist()), cover=0. if plain or _chance(g, .4) else _uniform(g, 0, .4), patch=_log(g, .015, .2))
+    plain = _chance(g, .4)
+    metallic = float(_chance(g, .2))
+    palette = _palette(g, 1 if plain else 2+_index(g, 6))
+    roughness = _uniform(g, .2, 1)
+    patina = tuple((.2*torch.rand(3, generator=g)).tolist())
+    cover = 0. if plain or _chance(g, .4) else _uniform(g, 0, .4)
+    return Material(tuple(map(tuple, palette.tolist())), roughness, metallic, patina, cover, patch=_log(g, .015, .2))
 
 # %% ../nbs/06_scenes.ipynb #7b31d09e
-def _dirt(g, h, colours):
-    "Darker in hollows"
-    size = len(h)
-    hollow = _blur(h, .03*size)-h
-    hollow = (hollow/hollow.abs().mean().clamp(min=.002*size)).clamp(-2, 2)
-    w = torch.sigmoid(4*(hollow-_uniform(g, 0, 1.2)))[None]*_uniform(g, .3, 1)
-    return torch.lerp(colours, (_plain(g)*.5).expand_as(colours), w)
+def _dirt(g, height, colours):
+    "Darker colours in hollows"
+    cover = torch.sigmoid(4*(_hollows(height)-_uniform(g, 0, 1.2)))[None]*_uniform(g, .3, 1)
+    return torch.lerp(colours, (_plain(g)*.5).expand_as(colours), cover)
+
+# %% ../nbs/06_scenes.ipynb #5d905034
+def _metal(g, flat): # flat: (size, size) ones
+    if _chance(g, .05): return _patches(g, len(flat))
+    return flat*_chance(g, .12)
+
+def _roughness(g, colours): # -> (size, size)
+    "Constant, or varying with the colour"
+    value = _uniform(g, .25, .6) if _chance(g, .35) else _uniform(g, .5, 1.)
+    rough = torch.ones_like(colours[0])*value
+    if not _chance(g, .25): return rough
+    return (rough*(1+.4*(colours.mean(0)/colours.mean()-1)*_uniform(g, -1, 1))).clamp(.15, 1)
+
+def _specular(g):
+    glossy = _uniform(g, .05, .2)
+    return _pick(g, [0., .02, .04, .04, .08, glossy])
+
+# %% ../nbs/06_scenes.ipynb #b354b13e
+DRESS = dict(material=.15, dirt=.25)                                     # chance of a `Material`, and of dirt
 
 def dress(g, # torch.Generator
-          h, # (size, size) height in pixels
+          height, # (size, size) in pixels
           mask=None, # (size, size) bool, where the object is
-          assets:Assets=None, # None: procedural alone
+          assets:Assets=None, # None: procedural only
           ) -> Surface:
-    "A relief with colour and gloss"
-    size,flat = len(h),torch.ones_like(h)
-    if _chance(g, .15): return replace(paint(h, random_material(g), g), mask=mask, specular=_uniform(g, .02, .12))
-    a = random_colours(g, size, assets)
-    if _chance(g, .25): a = _dirt(g, h, a)
-    metal = _patches(g, size) if _chance(g, .05) else flat*_chance(g, .12)
-    rough = flat*(_uniform(g, .25, .6) if _chance(g, .35) else _uniform(g, .5, 1.))
-    if _chance(g, .25): rough = (rough*(1+.4*(a.mean(0)/a.mean()-1)*_uniform(g, -1, 1))).clamp(.15, 1)
-    specular = _pick(g, [0., .02, .04, .04, .08, _uniform(g, .05, .2)])
-    return Surface(h, a.clamp(.01, .95), rough, metal, specular=specular, mask=mask)
+    "Give a relief colour and gloss"
+    if _chance(g, DRESS['material']):
+        painted = paint(height, random_material(g), g)
+        return replace(painted, mask=mask, specular=_uniform(g, .02, .12))
+    colours = random_colours(g, len(height), assets)
+    if _chance(g, DRESS['dirt']): colours = _dirt(g, height, colours)
+    metal = _metal(g, torch.ones_like(height))
+    rough = _roughness(g, colours)
+    return Surface(height, colours.clamp(.01, .95), rough, metal, specular=_specular(g), mask=mask)
 
 # %% ../nbs/06_scenes.ipynb #a3ab8b27
 def _array(t): return torch.from_numpy(np.ascontiguousarray(t, np.float32))
 
-def _grain(g, h):
-    "Fine roughness, on half of the shapes"
-    size = len(h)
-    return h + fractal(size, size, g, None, slope=_uniform(g, 1.6, 3))*_log(g, .03, .6)*128/size if _chance(g, .55) else h
+def _grain(g, height):
+    "Fine roughness, on about half of the shapes"
+    if not _chance(g, .55): return height
+    size = len(height)
+    return height + fractal(size, size, g, None, slope=_uniform(g, 1.6, 3))*_log(g, .03, .6)*128/size
 
-def _resized(z, size): # depth with NaN -> depth in pixels of the new size, mask
-    "Smaller or larger, the object's edge kept"
-    def to(a): return np.asarray(Image.fromarray(a.astype(np.float32)).resize((size, size), Image.BILINEAR))
-    mask = np.isfinite(z)
-    weight = to(mask)
-    return to(np.where(mask, z, 0))/np.maximum(weight, 1e-3)*(size/len(z)), weight > .5
+# %% ../nbs/06_scenes.ipynb #8a60682a
+def _scaled(image, size): # (n, n) -> (size, size) float32
+    return np.asarray(Image.fromarray(image.astype(np.float32)).resize((size, size), Image.BILINEAR))
 
-def _smoothed(z, mask, s):
-    "Blurred within the mask"
-    return np.where(mask, gaussian_filter(np.where(mask, z, 0), s)/np.maximum(gaussian_filter(mask.astype(np.float32), s), 1e-3), z)
+def _resized(depth, size): # depth with NaN -> depth in pixels of the new size, mask
+    "Scale a depth map, with the object's edge kept"
+    mask = np.isfinite(depth)
+    weight = _scaled(mask, size)
+    new = _scaled(np.where(mask, depth, 0), size)/np.maximum(weight, 1e-3)
+    return new*(size/len(depth)), weight > .5
+
+# %% ../nbs/06_scenes.ipynb #05e860f0
+def _smoothed(depth, mask, sigma):
+    "Gaussian blur within the mask"
+    weight = gaussian_filter(mask.astype(np.float32), sigma)
+    blurred = gaussian_filter(np.where(mask, depth, 0), sigma)/np.maximum(weight, 1e-3)
+    return np.where(mask, blurred, depth)
 
 # %% ../nbs/06_scenes.ipynb #ce1c7938
-def _cut(g, size, assets, least): # -> depth, mask
-    "A part of a depth map in which enough is seen"
-    while True:
-        z = assets.depths[_index(g, len(assets.depths))].astype(np.float32)
-        n = int(_uniform(g, .9*size, 1.25*len(z)))
-        z = np.pad(z, max(0, (n-len(z)+1)//2), constant_values=np.nan)
-        y,x = (int(_uniform(g, 0, len(z)-n+1)) for _ in range(2))
-        z,mask = _resized(z[y:y+n, x:x+n][:, ::-1 if _chance(g, .5) else 1], size)
-        if mask.mean() > least: return _smoothed(z, mask, _uniform(g, .5, 1.4)),mask
+def _window(g, size, depth): # -> a random square of it, padded where it is larger
+    n = int(_uniform(g, .9*size, 1.25*len(depth)))
+    depth = np.pad(depth, max(0, (n-len(depth)+1)//2), constant_values=np.nan)
+    top,left = (int(_uniform(g, 0, len(depth)-n+1)) for _ in range(2))
+    step = -1 if _chance(g, .5) else 1                                  # mirrored, or not
+    return depth[top:top+n, left:left+n][:, ::step]
 
+def _cut(g, size, assets, least): # least: share of the picture that the object fills -> depth, mask
+    "Part of a depth map in which enough is seen"
+    while True:
+        depth = assets.depths[_index(g, len(assets.depths))].astype(np.float32)
+        depth,mask = _resized(_window(g, size, depth), size)
+        if mask.mean() > least: return _smoothed(depth, mask, _uniform(g, .5, 1.4)),mask
+
+# %% ../nbs/06_scenes.ipynb #5a215f89
 def statue(g, size, assets):
     "An object before black"
-    z,mask = _cut(g, size, assets, .06)
-    return _grain(g, _array(np.where(mask, z, z[mask].min())*_uniform(g, .7, 1))),torch.from_numpy(mask)
-
-def relief(g, size, assets):
-    "A figure pressed upon a ground, or into it"
-    z,mask = _cut(g, size, assets, .12)
-    z = np.where(mask, np.maximum(z-np.quantile(z[mask], _uniform(g, 0, .6)), 0), 0)
-    z = z/max(z.max(), 1e-3)
-    if _chance(g, .5): z = z-gaussian_filter(z, size*_uniform(g, .04, .12))*_uniform(g, .3, .85)      # depth compressed, detail kept
-    h = _array(z*size*_log(g, .03, .45))
-    kind = _weighted(g, dict(upon=.3, over=.35, smooth=.35))
-    if kind == 'upon': h = torch.maximum(h, ground(g, size, assets))
-    if kind == 'over': h = h+.4*ground(g, size, assets)
-    return _grain(g, -h if _chance(g, .15) else h),None
+    depth,mask = _cut(g, size, assets, .06)
+    depth = np.where(mask, depth, depth[mask].min())
+    return _grain(g, _array(depth*_uniform(g, .7, 1))),torch.from_numpy(mask)
 
 # %% ../nbs/06_scenes.ipynb #30c74ccd
 def _measured(g, size, assets, depth): # -> (size, size); depth as a share of the size
-    "A cut of a measured height"
+    "Square cut from a measured height"
     if assets is None: return fractal(size, size, g, None, slope=_uniform(g, 2, 3.5))*depth*60
-    z = _pick(g, assets.heights)
-    n = min(int(_log(g, 90, 512)), *z.shape)
-    y,x = (int(_uniform(g, 0, o-n+1)) for o in z.shape)
-    z = np.asarray(Image.fromarray(z[y:y+n, x:x+n]).resize((size, size), Image.BICUBIC))
-    return _array(np.rot90(z-z.mean(), _index(g, 4)))*size*depth
+    heights = _pick(g, assets.heights)
+    n = min(int(_log(g, 90, 512)), *heights.shape)
+    top,left = (int(_uniform(g, 0, length-n+1)) for length in heights.shape)
+    cut = Image.fromarray(heights[top:top+n, left:left+n]).resize((size, size), Image.BICUBIC)
+    cut = np.asarray(cut)
+    return _array(np.rot90(cut-cut.mean(), _index(g, 4)))*size*depth
 
+# %% ../nbs/06_scenes.ipynb #8465f7df
 def stone(g, size, assets):
     "A measured surface, on waves or with finer grain"
-    h = _measured(g, size, assets, _log(g, .02, .25))
-    if _chance(g, .4): h = h + fractal(size, size, g, None, slope=_uniform(g, 3, 4.5))*_log(g, 1, 12)
-    if _chance(g, .3): h = h + _measured(g, size, assets, .02)
-    return -h if _chance(g, .2) else h,None
+    height = _measured(g, size, assets, _log(g, .02, .25))
+    if _chance(g, .4): height = height + fractal(size, size, g, None, slope=_uniform(g, 3, 4.5))*_log(g, 1, 12)
+    if _chance(g, .3): height = height + _measured(g, size, assets, .02)
+    return -height if _chance(g, .2) else height,None
+
+# %% ../nbs/06_scenes.ipynb #a141db6c
+GROUNDS = dict(smooth=.35, measured=.35, woven=.15, rough=.15)           # share of each ground
 
 def ground(g, size, assets):
-    "What things lie on"
-    kind = _weighted(g, dict(smooth=.35, measured=.35, woven=.15, rough=.15))
+    "Nearly flat relief for things to lie on"
+    kind = _weighted(g, GROUNDS)
     if kind == 'measured': return _measured(g, size, assets, _log(g, .008, .08))
     if kind == 'woven': return woven(size, size, g)*_log(g, .1, .6)
-    slope,depth = (2.4, _log(g, .02, .3)) if kind == 'smooth' else (_uniform(g, 2, 3.5), _log(g, .2, 2))
+    slope = 2.4 if kind == 'smooth' else _uniform(g, 2, 3.5)
+    depth = _log(g, .02, .3) if kind == 'smooth' else _log(g, .2, 2)
     return fractal(size, size, g, None, slope=slope)*depth
 
+# %% ../nbs/06_scenes.ipynb #17a6e393
+def _pressed(g, size, assets): # -> (size, size) in 0..1
+    "An object cut off at a random depth, often with its depth compressed"
+    depth,mask = _cut(g, size, assets, .12)
+    back = np.quantile(depth[mask], _uniform(g, 0, .6))
+    depth = np.where(mask, np.maximum(depth-back, 0), 0)
+    depth = depth/max(depth.max(), 1e-3)
+    if not _chance(g, .5): return depth
+    return depth-gaussian_filter(depth, size*_uniform(g, .04, .12))*_uniform(g, .3, .85)
+
+# %% ../nbs/06_scenes.ipynb #01a91d40
+RELIEF_GROUNDS = dict(upon=.3, over=.35, smooth=.35)                     # how a relief meets its ground
+
+def relief(g, size, assets):
+    "A figure pressed onto a ground, or into it"
+    height = _pressed(g, size, assets)*size
+    height = _array(height*_log(g, .03, .45))
+    kind = _weighted(g, RELIEF_GROUNDS)
+    if kind == 'upon': height = torch.maximum(height, ground(g, size, assets))
+    if kind == 'over': height = height+.4*ground(g, size, assets)
+    return _grain(g, -height if _chance(g, .15) else height),None
+
 # %% ../nbs/06_scenes.ipynb #37d43ef7
-def _limb(g, x, y, scale, first): # -> a lump, somewhere near the middle
-    a = scale*_log(g, .1, .55)*(1.3 if first else 1)
-    b,turn = a*_uniform(g, .35, 1),_uniform(g, 0, math.pi)
-    far,way = (0 if first else _uniform(g, 0, .6)*scale),_uniform(g, 0, 2*math.pi)
-    limb = _bump(x-far*math.cos(way), y-far*math.sin(way), 0, 0, a, b, turn)*b*_uniform(g, .5, 1.1)
+def _limb(g, x, y, scale, first): # -> a lump near the middle, (size, size)
+    length = scale*_log(g, .1, .55)*(1.3 if first else 1)
+    width = length*_uniform(g, .35, 1)
+    turn = _uniform(g, 0, math.pi)
+    away = 0 if first else _uniform(g, 0, .6)*scale
+    way = _uniform(g, 0, 2*math.pi)
+    limb = _bump(x-away*math.cos(way), y-away*math.sin(way), 0, 0, length, width, turn)*width*_uniform(g, .5, 1.1)
     return limb + max(_uniform(g, -.05, .15)*scale, 0.)*(limb > 0)
 
-def figure(g, size, assets=None):
-    "Limbs grown together, before black"
-    x,y,u = _grid(size, size)
-    scale,sharp = _uniform(g, .35, 1),_uniform(g, 8, 40)
-    x,y,z = x-_uniform(g, -.3, .3),y-_uniform(g, -.3, .3),torch.zeros(size, size)
+# %% ../nbs/06_scenes.ipynb #379c5496
+def _limbs(g, x, y, scale): # -> (size, size), in units of half the side
+    "Limbs, joined smoothly or laid over one another"
+    sharp = _uniform(g, 8, 40)
+    x = x-_uniform(g, -.3, .3)
+    y = y-_uniform(g, -.3, .3)
+    body = torch.zeros_like(x)
     for i in range(3+_index(g, 11)):
         limb = _limb(g, x, y, scale, i == 0)
-        z = torch.logaddexp(z*sharp, limb*sharp)/sharp if _chance(g, .5) else torch.maximum(z, limb)
-    z = z-z.min()
-    mask = z > .02*scale
-    h = _grain(g, _blur(z*u*_uniform(g, .6, 1), .6))
-    return torch.where(mask, h, h[mask].min() if mask.any() else h.min()),mask
+        smooth = _chance(g, .5)
+        body = torch.logaddexp(body*sharp, limb*sharp)/sharp if smooth else torch.maximum(body, limb)
+    return body-body.min()
+
+# %% ../nbs/06_scenes.ipynb #d9566921
+def figure(g, size, assets=None):
+    "Limbs grown together, before black"
+    x,y,unit = _grid(size, size)
+    scale = _uniform(g, .35, 1)
+    body = _limbs(g, x, y, scale)
+    mask = body > .02*scale
+    height = _grain(g, _blur(body*unit*_uniform(g, .6, 1), .6))
+    lowest = height[mask].min() if mask.any() else height.min()
+    return torch.where(mask, height, lowest),mask
 
 # %% ../nbs/06_scenes.ipynb #ba929a76
+SCANNED = 'statue','relief','scan'                                       # need depth maps of meshes
+
+def _has_scans(assets): return assets is not None and assets.depths is not None
+
+def _available(table, assets): # name -> share
+    "Entries of a table that these assets can serve"
+    return {name: share for name,share in table.items() if name not in SCANNED or _has_scans(assets)}
+
+# %% ../nbs/06_scenes.ipynb #6a062245
+def _scan(g, n, assets): # -> (n, n), -1000 beside it
+    "A mesh, seen from one of its sides"
+    depth,mask = _resized(_pick(g, assets.depths).astype(np.float32), n)
+    height = (_smoothed(depth, mask, .6)-depth[mask].min())*_log(g, .3, 1)
+    return np.rot90(np.where(mask, height, -1e3), _index(g, 4))
+
+# %% ../nbs/06_scenes.ipynb #8e40a745
+def _modelled(g, n, kind): # -> (n, n)
+    "Height of a procedural thing"
+    if kind == 'coin': return coin(n, n, g)
+    if kind == 'ball': return sphere(n, n, radius=.95)*_uniform(g, .2, 1)
+    return blob(n, n, g) if kind == 'lump' else figure(g, n)[0]
+
+# %% ../nbs/06_scenes.ipynb #bbce7342
+THINGS = dict(scan=.45, coin=.1, ball=.1, lump=.2, figure=.15)           # share of each thing
+
 def _thing(g, n, assets): # -> height above its ground, -1000 beside it
     "A small object of n pixels"
-    kind = _weighted(g, dict(scan=.45*(assets is not None and assets.depths is not None), coin=.1, ball=.1, lump=.2, figure=.15))
-    if kind == 'scan':
-        z,mask = _resized(_pick(g, assets.depths).astype(np.float32), n)
-        z = np.rot90(np.where(mask, (_smoothed(z, mask, .6)-z[mask].min())*_log(g, .3, 1), -1e3), _index(g, 4))
-        return z
-    h = (coin(n, n, g) if kind == 'coin' else sphere(n, n, radius=.95)*_uniform(g, .2, 1) if kind == 'ball'
-         else blob(n, n, g) if kind == 'lump' else figure(g, n)[0])
-    h = h.numpy()-(float(h.quantile(.3)) if kind in ('lump', 'figure') else 0)
-    return np.where(h > .01, h, -1e3)
+    kind = _weighted(g, _available(THINGS, assets))
+    if kind == 'scan': return _scan(g, n, assets)
+    height = _modelled(g, n, kind)
+    lowest = float(height.quantile(.3)) if kind in ('lump', 'figure') else 0
+    height = height.numpy()-lowest
+    return np.where(height > .01, height, -1e3)
 
+# %% ../nbs/06_scenes.ipynb #35a0f50a
+def _lay(height, owner, thing, top, left, number):
+    "Put a thing on the ground, in place, and note whose each pixel is"
+    n,size = len(thing),len(height)
+    there = np.s_[max(top, 0):top+n, max(left, 0):left+n]
+    thing = thing[max(-top, 0):size-top, max(-left, 0):size-left] + np.median(height[there])
+    above = thing > height[there]
+    height[there] = np.where(above, thing, height[there])
+    owner[there] = np.where(above, number, owner[there])
+
+# %% ../nbs/06_scenes.ipynb #2da9ea38
 def scatter(g, size, assets):
-    "Things that lie about, and which pixel is whose"
-    h,owner = ground(g, size, assets).numpy().copy(),np.zeros((size, size), np.uint8)
-    for i in range(1, 2+int(_log(g, 1, 14))):
+    "Scattered things, and the number of the thing that each pixel belongs to"
+    height = ground(g, size, assets).numpy().copy()
+    owner = np.zeros((size, size), np.uint8)
+    for number in range(1, 2+int(_log(g, 1, 14))):
         n = max(16, int(size*_log(g, .18, .75)))
-        y,x = (int(_uniform(g, -.3*n, size-.7*n)) for _ in range(2))
-        there = np.s_[max(y, 0):y+n, max(x, 0):x+n]
-        z = _thing(g, n, assets)[max(-y, 0):size-y, max(-x, 0):size-x] + np.median(h[there])
-        top = z > h[there]
-        h[there],owner[there] = np.where(top, z, h[there]),np.where(top, i, owner[there])
-    return _array(gaussian_filter(h, .5)),torch.from_numpy(owner)
+        top,left = (int(_uniform(g, -.3*n, size-.7*n)) for _ in range(2))
+        _lay(height, owner, _thing(g, n, assets), top, left, number)
+    return _array(gaussian_filter(height, .5)),torch.from_numpy(owner)
 
-# %% ../nbs/06_scenes.ipynb #dddc1c6b
-def _shown(g, size, assets): # -> (3, size, size) linear
-    "Paint that shows an object under some light"
-    kind = 'statue' if assets is not None and assets.depths is not None and _chance(g, .5) else 'figure'
-    h,mask = SHAPES[kind](g, size, assets)
-    there = replace(dress(g, h, None, assets), mask=None)
-    x = shade(there, from_angles([_uniform(g, 0, 2*math.pi)], [_uniform(g, .4, 1.3)]), ambient=.1)[0]
-    x = x*(_uniform(g, .3, .9)/x.quantile(.98).clamp(min=1e-4))
-    return torch.where(mask, x, _tile(g, size, assets)*_uniform(g, .2, 1)).clamp(.01, .95)
+# %% ../nbs/06_scenes.ipynb #5d9d4032
+CARVINGS = ['carved', 'carved', 'coin', 'cracked', 'lumps', 'lumps']     # each is equally likely
 
-def _finished(g, s):
-    "Under varnish, gilded, or as it is"
-    kind,flat = _weighted(g, dict(varnish=.4, gilt=.2, plain=.4)),torch.ones_like(s.roughness)
-    if kind == 'varnish': return replace(s, specular=_uniform(g, .04, .25), roughness=flat*_uniform(g, .3, .7), metallic=0*flat)
-    if kind == 'gilt': return replace(s, metallic=_uniform(g, .1, .7)*(_patches(g, len(flat)).round() if _chance(g, .5) else flat), roughness=flat*_uniform(g, .35, .7))
-    return s
-
-def painting(g, size, assets) -> Surface:
-    "A nearly flat painting"
-    kind = _pick(g, ['fractal', 'woven', 'cracked', 'brushed', 'brushed'])
-    h = make_surface(kind, depth=(.01, .5), size=size, seed=g).height if _chance(g, .75) else _measured(g, size, assets, _log(g, .004, .04))
-    s = dress(g, h, None, assets)
-    return _finished(g, replace(s, albedo=_shown(g, size, assets)) if _chance(g, .6) else s)
-
-# %% ../nbs/06_scenes.ipynb #90437dbd
 def carving(g, size, assets=None):
     "Letters, a coin, cracks or lumps, raised or sunk"
-    kind = _pick(g, ['carved', 'carved', 'coin', 'cracked', 'lumps', 'lumps'])
-    h = make_surface(kind, depth=(.15, 1.6), size=size, seed=g, ground='stone').height
-    return _grain(g, -h if _chance(g, .2) else h),None
+    surface = make_surface(_pick(g, CARVINGS), depth=(.15, 1.6), size=size, seed=g, ground='stone')
+    return _grain(g, -surface.height if _chance(g, .2) else surface.height),None
+
+# %% ../nbs/06_scenes.ipynb #3a77a38e
+OBJECTS = ['blob']*4+['sphere', 'coin', 'coin']
+OBJECT_GROUNDS = [None]*3+['slate', 'cloth']                             # None: before black
 
 def body(g, size, assets=None):
     "A lump, a ball or a coin"
-    s = make_surface(_pick(g, ['blob']*4+['sphere', 'coin', 'coin']), depth=(.3, 1.2), size=size, seed=g, ground=_pick(g, [None]*3+['slate', 'cloth']))
-    return s.height,None if s.mask is None or bool(s.mask.all()) else s.mask
+    kind = _pick(g, OBJECTS)
+    surface = make_surface(kind, depth=(.3, 1.2), size=size, seed=g, ground=_pick(g, OBJECT_GROUNDS))
+    everywhere = surface.mask is None or bool(surface.mask.all())
+    return surface.height,None if everywhere else surface.mask
 
+# %% ../nbs/06_scenes.ipynb #0e417902
 def folds(g, size, assets=None):
-    "Hills, cloth, skin"
+    "Hills, cloth or skin"
     return fractal(size, size, g, None, slope=_uniform(g, 2.6, 4))*_log(g, 2, 12),None
 
-SHAPES = dict(statue=statue, relief=relief, stone=stone, scatter=scatter, figure=figure, body=body, carving=carving, folds=folds)
-SHARES = dict(statue=.19, relief=.17, stone=.12, scatter=.11, figure=.06, body=.06, carving=.14, folds=.03, painting=.22)   # of each kind
+# %% ../nbs/06_scenes.ipynb #bdfa66ac
+SHAPES = dict(statue=statue, relief=relief, stone=stone, scatter=scatter, figure=figure, body=body, carving=carving,
+              folds=folds)
+SHARES = dict(statue=.19, relief=.17, stone=.12, scatter=.11, figure=.06, body=.06, carving=.14, folds=.03,
+              painting=.22)                                              # of each kind of surface
+
+# %% ../nbs/06_scenes.ipynb #dddc1c6b
+def _depicted(g, size, assets): # -> radiance (3, size, size), mask
+    "An object under one light, to be painted"
+    kind = 'statue' if _has_scans(assets) and _chance(g, .5) else 'figure'
+    height,mask = SHAPES[kind](g, size, assets)
+    surface = replace(dress(g, height, None, assets), mask=None)
+    azimuth = _uniform(g, 0, 2*math.pi)
+    light = from_angles([azimuth], [_uniform(g, .4, 1.3)])
+    return shade(surface, light, ambient=.1)[0],mask
+
+# %% ../nbs/06_scenes.ipynb #3dc87f2a
+def _shown(g, size, assets): # -> (3, size, size) linear
+    "Paint that depicts an object under a light"
+    picture,mask = _depicted(g, size, assets)
+    picture = picture*(_uniform(g, .3, .9)/picture.quantile(.98).clamp(min=1e-4))
+    background = _tile(g, size, assets)
+    background = background*_uniform(g, .2, 1)
+    return torch.where(mask, picture, background).clamp(.01, .95)
+
+# %% ../nbs/06_scenes.ipynb #79f4671e
+FINISHES = dict(varnish=.4, gilt=.2, plain=.4)                           # share of each
+
+def _varnished(g, surface):
+    flat = torch.ones_like(surface.roughness)
+    specular = _uniform(g, .04, .25)
+    return replace(surface, specular=specular, roughness=flat*_uniform(g, .3, .7), metallic=0*flat)
+
+def _gilded(g, surface):
+    flat = torch.ones_like(surface.roughness)
+    amount = _uniform(g, .1, .7)
+    where = _patches(g, len(flat)).round() if _chance(g, .5) else flat
+    return replace(surface, metallic=amount*where, roughness=flat*_uniform(g, .35, .7))
+
+# %% ../nbs/06_scenes.ipynb #0117a3ec
+def _finished(g, surface):
+    "Varnished, gilded, or as it is"
+    kind = _weighted(g, FINISHES)
+    if kind == 'varnish': return _varnished(g, surface)
+    if kind == 'gilt': return _gilded(g, surface)
+    return surface
+
+# %% ../nbs/06_scenes.ipynb #3c916336
+BOARDS = ['fractal', 'woven', 'cracked', 'brushed', 'brushed']           # what is painted on, each equally likely
+PAINTING = dict(modelled=.75, depicts=.6)                                # chance of a modelled board, and of a subject
+
+def painting(g, size, assets) -> Surface:
+    "A nearly flat painting"
+    kind = _pick(g, BOARDS)
+    modelled = _chance(g, PAINTING['modelled'])
+    height = (make_surface(kind, depth=(.01, .5), size=size, seed=g).height if modelled
+              else _measured(g, size, assets, _log(g, .004, .04)))
+    surface = dress(g, height, None, assets)
+    if _chance(g, PAINTING['depicts']): surface = replace(surface, albedo=_shown(g, size, assets))
+    return _finished(g, surface)
 
 # %% ../nbs/06_scenes.ipynb #98a6cdb9
-def _dress_each(g, h, owner, assets): # one material a thing
-    parts = [dress(g, h, None, assets) for _ in range(min(4, int(owner.max())+1))]
+def _dress_each(g, height, owner, assets): # owner: (size, size), 0 for the ground
+    "Give each thing one of a few materials"
+    parts = [dress(g, height, None, assets) for _ in range(min(4, int(owner.max())+1))]
     which = owner.long()%len(parts)
-    def take(name): return sum(getattr(p, name)*(which == i) for i,p in enumerate(parts))
-    return Surface(h, take('albedo'), take('roughness'), take('metallic'), specular=parts[0].specular)
+    def joined(name): return sum(getattr(part, name)*(which == i) for i,part in enumerate(parts))
+    return Surface(height, joined('albedo'), joined('roughness'), joined('metallic'), specular=parts[0].specular)
 
+# %% ../nbs/06_scenes.ipynb #463dfabb
 def random_surface(g, # torch.Generator
                    size, # pixels along a side
-                   assets:Assets=None, # None: procedural alone
+                   assets:Assets=None, # None: procedural only
                    ) -> Surface:
-    "One of the kinds of `SHARES`"
-    scans = assets is not None and assets.depths is not None
-    kind = _weighted(g, {k: v for k,v in SHARES.items() if scans or k not in ('statue', 'relief')})
+    "Random surface of one of the kinds in `SHARES`"
+    kind = _weighted(g, _available(SHARES, assets))
     if kind == 'painting': return painting(g, size, assets)
-    h,mask = SHAPES[kind](g, size, assets)
-    return _dress_each(g, h, mask, assets) if kind == 'scatter' else dress(g, h, mask, assets)
+    height,mask = SHAPES[kind](g, size, assets)
+    return _dress_each(g, height, mask, assets) if kind == 'scatter' else dress(g, height, mask, assets)
 
 # %% ../nbs/06_scenes.ipynb #5d5579c9
-def _dome_lamps(g, n): # at any height above a lowest one
+def _dome_lamps(g, n): # at any height above a lowest one, radians
     low = _uniform(g, 0, .35)
     z = low+(1-low)*torch.rand(n, generator=g).numpy()**_uniform(g, .6, 1.4)
     return np.arcsin(z.clip(0, 1))
 
-def _ring_lamps(g, n): # three to five heights
+def _ring_lamps(g, n): # on three to five rings, radians
     heights = np.deg2rad(np.linspace(_uniform(g, 8, 30), _uniform(g, 65, 90), 3+_index(g, 3)))
     return heights[torch.randint(len(heights), (n,), generator=g).numpy()]
 
-def _even_lamps(g, n): # 12° to 80°
+def _even_lamps(g, n): # from 12° to 80°, radians
     return np.deg2rad(12+68*torch.rand(n, generator=g).numpy()**_uniform(g, .8, 1.6))
 
+# %% ../nbs/06_scenes.ipynb #5145d6d1
+LAMP_HEIGHTS = dict(dome=_dome_lamps, ring=_ring_lamps, even=_even_lamps)
+LAMPS = dict(dome=.3, ring=.15, even=.3, near=.25)                       # share of each arrangement
+
+def _near_lamps(g, n): # -> (n, 3), not of unit length
+    "Around a direction: the camera's, or one to the side"
+    azimuth = _uniform(g, 0, 2*math.pi)
+    middle = from_angles(azimuth, _uniform(g, .7, 1.57))
+    return middle+_uniform(g, .25, .9)*torch.randn(n, 3, generator=g).numpy()
+
+# %% ../nbs/06_scenes.ipynb #fff27ec1
 def random_lights(g, # torch.Generator
                   n, # how many
                   ) -> np.ndarray: # (n, 3) unit vectors
-    "The lights of a dome, of rings, or of a lamp held in the hand"
-    kind = _weighted(g, dict(dome=.3, ring=.15, even=.3, near=.25))
+    "Random lights of a dome, of rings, or of a hand-held lamp"
+    kind = _weighted(g, LAMPS)
     around = 2*math.pi*torch.rand(n, generator=g).numpy()
-    if kind == 'near':                                                   # around the camera, or on one side
-        l = from_angles(_uniform(g, 0, 2*math.pi), _uniform(g, .7, 1.57))+_uniform(g, .25, .9)*torch.randn(n, 3, generator=g).numpy()
-    else: l = from_angles(around, dict(dome=_dome_lamps, ring=_ring_lamps, even=_even_lamps)[kind](g, n))+.02*torch.randn(n, 3, generator=g).numpy()
-    l[:, 2] = np.maximum(l[:, 2], .05)
-    return as_lights(l)
+    if kind == 'near': lights = _near_lamps(g, n)
+    else:
+        exact = from_angles(around, LAMP_HEIGHTS[kind](g, n))
+        lights = exact+.02*torch.randn(n, 3, generator=g).numpy()
+    lights[:, 2] = np.maximum(lights[:, 2], .05)
+    return as_lights(lights)
 
 # %% ../nbs/06_scenes.ipynb #001b9794
+def _tilted(directions, angle): # (..., 3) turned around x, radians
+    x,y,z = np.moveaxis(directions, -1, 0)
+    cos,sin = math.cos(angle),math.sin(angle)
+    return np.stack([x, cos*y-sin*z, sin*y+cos*z], -1)
+
+def _sky_directions(g, h, w): # -> (h, w, 3), z to the camera; (h,) relative area of a pixel
+    polar = (np.arange(h)+.5)/h*math.pi
+    around = (np.arange(w)+.5)/w*2*math.pi+_uniform(g, 0, 2*math.pi)
+    up = np.broadcast_to(np.cos(polar)[:, None], (h, w))
+    directions = np.stack([np.sin(polar)[:, None]*np.sin(around), up, np.sin(polar)[:, None]*np.cos(around)], -1)
+    tilt = _uniform(g, -.3, 1.6) if _chance(g, .5) else _uniform(g, -.2, .2)        # down at a table, or ahead
+    return _tilted(directions, tilt), np.sin(polar)
+
+# %% ../nbs/06_scenes.ipynb #2815d0fa
 def _terms(n): return encode_sh(n, degree=2) # (..., 3) -> (..., 9)
 
-def _sky_directions(g, h, w): # -> (h, w, 3), z to the camera
-    polar,around = (np.arange(h)+.5)/h*math.pi,(np.arange(w)+.5)/w*2*math.pi+_uniform(g, 0, 2*math.pi)
-    up = np.broadcast_to(np.cos(polar)[:, None], (h, w))
-    d = np.stack([np.sin(polar)[:, None]*np.sin(around), up, np.sin(polar)[:, None]*np.cos(around)], -1)
-    tilt = _uniform(g, -.3, 1.6) if _chance(g, .5) else _uniform(g, -.2, .2)                     # down at a table, or ahead
-    c,s = math.cos(tilt),math.sin(tilt)
-    return np.stack([d[..., 0], c*d[..., 1]-s*d[..., 2], s*d[..., 1]+c*d[..., 2]], -1), np.sin(polar)
+def _irradiance(directions, weight): # (m, 3), (m, 3) radiance times area -> (9, 3)
+    "Nine coefficients per colour"
+    normals = F.normalize(torch.randn(600, 3, generator=torch.Generator().manual_seed(0)), dim=1)
+    exact = (normals@directions.T).clamp(min=0)@weight
+    return torch.linalg.lstsq(_terms(normals), exact).solution
 
+# %% ../nbs/06_scenes.ipynb #321cc274
 def sky_light(g, # torch.Generator
               sky, # (h, w, 3) radiance
               normals, # (3, h', w')
               ): # (3, h', w'), mean 1
-    "Irradiance by the half of an environment that lies before the surface"
-    d,area = _sky_directions(g, *sky.shape[:2])
+    "Irradiance by the half of an environment in front of the surface"
+    directions,area = _sky_directions(g, *sky.shape[:2])
     weight = np.minimum(sky, 20*np.median(sky))*area[:, None, None]
-    d,weight = (torch.from_numpy(o[::4, ::4].reshape(-1, 3).copy()).float() for o in (d, weight))
-    d,weight = d[d[:, 2] > 0],weight[d[:, 2] > 0]
-    n = F.normalize(torch.randn(600, 3, generator=torch.Generator().manual_seed(0)), dim=1)
-    k = torch.linalg.lstsq(_terms(n), (n@d.T).clamp(min=0)@weight).solution                      # nine numbers a colour
-    res = torch.einsum('hwk,kc->chw', _terms(normals.permute(1, 2, 0)), k).clamp(min=0)
+    directions,weight = (torch.from_numpy(o[::4, ::4].reshape(-1, 3).copy()).float() for o in (directions, weight))
+    before = directions[:, 2] > 0
+    coefficients = _irradiance(directions[before], weight[before])
+    res = torch.einsum('hwk,kc->chw', _terms(normals.permute(1, 2, 0)), coefficients).clamp(min=0)
     return res/res.mean().clamp(min=1e-6)
 
 # %% ../nbs/06_scenes.ipynb #a3ba9c54
-def _fall_off(g, x, lights): # near lamps
-    n,_,h,w = x.shape
-    at = torch.stack(torch.meshgrid(torch.linspace(h/w, -h/w, h), torch.linspace(-1, 1, w), indexing='ij')[::-1] + (torch.zeros(h, w),))
-    if _chance(g, .45):
-        d = _log(g, 1.5, 8)
-        x = x*(d*d/((d*torch.from_numpy(lights)[..., None, None]-at)**2).sum(1, keepdim=True))
-    return x*(1-_uniform(g, .05, .5)*(at**2).sum(0)/2) if _chance(g, .25) else x
+LAMP_FAULTS = dict(near=.45, vignette=.25, uneven=.4, coloured=.5, grey=.15)    # chance of each
 
-def _jpeg(image, quality): # (h, w, 3) uint8 -> what a JPEG leaves of it
+def _fall_off(g, radiance, lights):
+    "Near lamps and vignetting"
+    count,_,h,w = radiance.shape
+    y,x = torch.meshgrid(torch.linspace(h/w, -h/w, h), torch.linspace(-1, 1, w), indexing='ij')
+    at = torch.stack([x, y, torch.zeros(h, w)])
+    if _chance(g, LAMP_FAULTS['near']):
+        distance = _log(g, 1.5, 8)
+        lamp = distance*torch.from_numpy(lights)[..., None, None]
+        radiance = radiance*(distance*distance/((lamp-at)**2).sum(1, keepdim=True))
+    if not _chance(g, LAMP_FAULTS['vignette']): return radiance
+    return radiance*(1-_uniform(g, .05, .5)*(at**2).sum(0)/2)
+
+# %% ../nbs/06_scenes.ipynb #563da7f0
+def _lamps(g, radiance, albedo, lights): # -> (n+1, 3, h, w): the photos and the albedo
+    "Uneven and coloured lamps, and cameras without colour"
+    lit = _fall_off(g, radiance, lights)
+    if _chance(g, LAMP_FAULTS['uneven']):
+        lit = lit*torch.exp(_log(g, .02, .2)*torch.randn(len(lit), 1, 1, 1, generator=g))
+    colour = 1.
+    if _chance(g, LAMP_FAULTS['coloured']): colour = torch.exp(_log(g, .01, .25)*torch.randn(3, 1, 1, generator=g))
+    lit = torch.cat([lit, albedo[None]])*colour
+    return lit.mean(1, keepdim=True).expand_as(lit) if _chance(g, LAMP_FAULTS['grey']) else lit
+
+# %% ../nbs/06_scenes.ipynb #884b3e24
+def _exposed(g, radiance, mask): # (n+1, 3, h, w), the albedo last
+    "Set the exposure, too low or too high"
+    bright = radiance[:-1].amax(1).flatten(1) if mask is None else radiance[:-1].amax(1)[:, mask]
+    top = bright.quantile(.97, 1).max() if _chance(g, .6) else bright.quantile(.97)
+    return radiance/top.clamp(min=1e-6)*_log(g, .15, 1.4)
+
+# %% ../nbs/06_scenes.ipynb #7fd0b59a
+def _noisy(g, radiance): # (n+1, 3, h, w), the albedo last
+    "Add shot noise to the photos, none to the albedo"
+    photos = radiance[:-1]
+    noise = _log(g, .001, .02)*(photos.clamp(0, 1)+.002).sqrt()*torch.randn(photos.shape, generator=g)
+    return torch.cat([photos+noise, radiance[-1:]]).clamp(0, 1)
+
+# %% ../nbs/06_scenes.ipynb #5589b190
+def _curve(g, x): # linear -> display-coded
+    x = linear_to_srgb(x) if _chance(g, .7) else x**(1/_uniform(g, 1.5, 2.6))
+    return x+_uniform(g, 0, .5)*(3*x*x-2*x**3-x) if _chance(g, .2) else x           # more contrast
+
+def _jpeg(image, quality): # (h, w, 3) uint8 -> the same after JPEG compression
     f = io.BytesIO()
     Image.fromarray(image).save(f, 'JPEG', quality=quality, subsampling=0 if quality > 90 else 2)
     return np.asarray(Image.open(f))
-
-def _curve(g, x): # linear -> display-coded
-    x = linear_to_srgb(x) if _chance(g, .7) else x**(1/_uniform(g, 1.5, 2.6))
-    return x+_uniform(g, 0, .5)*(3*x*x-2*x**3-x) if _chance(g, .2) else x                             # more contrast
 
 # %% ../nbs/06_scenes.ipynb #f1464cab
 def photograph(radiance, # (n, 3, h, w) linear, under each light
@@ -366,36 +599,43 @@ def photograph(radiance, # (n, 3, h, w) linear, under each light
                mask, # (h, w) bool, or None
                g, # torch.Generator
                ): # photos (n, h, w, 3), and the albedo as the camera would show it in even light (h, w, 3), uint8
-    "Photos by some camera under some lamps"
-    lit = _fall_off(g, radiance, lights)
-    if _chance(g, .4): lit = lit*torch.exp(_log(g, .02, .2)*torch.randn(len(lit), 1, 1, 1, generator=g))
-    lamp = torch.exp(_log(g, .01, .25)*torch.randn(3, 1, 1, generator=g)) if _chance(g, .5) else 1.
-    x = torch.cat([lit, albedo[None]])*lamp
-    if _chance(g, .15): x = x.mean(1, keepdim=True).expand_as(x)
-    bright = x[:-1].amax(1).flatten(1) if mask is None else x[:-1].amax(1)[:, mask]
-    top = bright.quantile(.97, 1).max() if _chance(g, .6) else bright.quantile(.97)
-    x = x/top.clamp(min=1e-6)*_log(g, .15, 1.4)
-    noise = _log(g, .001, .02)*(x[:-1].clamp(0, 1)+.002).sqrt()*torch.randn(x[:-1].shape, generator=g)
-    x = to_uint8(_curve(g, torch.cat([x[:-1]+noise, x[-1:]]).clamp(0, 1)).permute(0, 2, 3, 1).numpy())
-    if not _chance(g, .55): return x[:-1],x[-1]
+    "Photos by a random camera under random lamps"
+    lit = _lamps(g, radiance, albedo, lights)
+    lit = _noisy(g, _exposed(g, lit, mask))
+    *photos,colours = to_uint8(_curve(g, lit).permute(0, 2, 3, 1).numpy())
+    if not _chance(g, .55): return np.stack(photos),colours
     quality = 60+_index(g, 39)
-    return np.stack([_jpeg(o, quality) for o in x[:-1]]),x[-1]
+    return np.stack([_jpeg(photo, quality) for photo in photos]),colours
+
+# %% ../nbs/06_scenes.ipynb #9febe5be
+AMBIENT = [0., 0., .005, .02, .06, .12]                                  # even light, each value equally likely
+
+def _lit(g, surface, lights): # -> (n, 3, size, size) linear
+    "Radiance under random ambient light, bounce and shadow edges"
+    soft = _log(g, .5, 6) if _chance(g, .4) else _uniform(g, .5, 3)
+    ambient = _pick(g, AMBIENT)
+    return shade(surface, lights, ambient=ambient, bounce=_uniform(g, .1, .8), soft=soft)
+
+# %% ../nbs/06_scenes.ipynb #aa91e034
+def _sky_part(g, surface, sky, mask): # -> (3, size, size) linear
+    "Radiance under an environment, where the relief lets it in"
+    opened = visibility(surface.height, torch.from_numpy(rings((8, 8, 8), (24.1, 45, 65.9)))).mean(0)
+    return sky_light(g, sky, surface.normals)*surface.albedo*opened*_log(g, .02, 2.5)*mask
 
 # %% ../nbs/06_scenes.ipynb #e8ed8847
 def random_scene(seed=0, # number, or a torch.Generator
                  size=96, # pixels along a side
                  n=7, # lights
-                 assets:Assets=None, # None: procedural alone
-                 ) -> dict: # photos (n, size, size, 3) and albedo (size, size, 3) uint8, normals·127 (size, size, 3) int8, mask (size, size), lights (n, 3)
+                 assets:Assets=None, # None: procedural only
+                 ) -> dict: # photos and lights, and the truth: albedo, normals, mask
     "A random capture and the truth behind it"
     g = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(int(seed))
-    lights,s = random_lights(g, n),random_surface(g, size, assets)
-    on = torch.ones(size, size, dtype=torch.bool) if s.mask is None else s.mask
-    soft = _log(g, .5, 6) if _chance(g, .4) else _uniform(g, .5, 3)
-    x = shade(s, lights, ambient=_pick(g, [0., 0., .005, .02, .06, .12]), bounce=_uniform(g, .1, .8), soft=soft)
+    lights = random_lights(g, n)
+    s = random_surface(g, size, assets)
+    mask = torch.ones(size, size, dtype=torch.bool) if s.mask is None else s.mask
+    radiance = _lit(g, s, lights)
     if assets is not None and assets.skies and _chance(g, .4):
-        opened = visibility(s.height, torch.from_numpy(rings((8, 8, 8), (24.1, 45, 65.9)))).mean(0)
-        x = x + sky_light(g, _pick(g, assets.skies), s.normals)*s.albedo*opened*_log(g, .02, 2.5)*on
-    photos,albedo = photograph(x, s.albedo*(1-.6*s.metallic)*on, lights, s.mask, g)
+        radiance = radiance + _sky_part(g, s, _pick(g, assets.skies), mask)
+    photos,albedo = photograph(radiance, s.albedo*(1-.6*s.metallic)*mask, lights, s.mask, g)
     normals = (s.normals.permute(1, 2, 0).numpy()*127).round().astype(np.int8)
-    return dict(photos=photos, albedo=albedo, normals=normals, mask=on.numpy(), lights=np.asarray(lights, np.float32))
+    return dict(photos=photos, albedo=albedo, normals=normals, mask=mask.numpy(), lights=np.asarray(lights, np.float32))

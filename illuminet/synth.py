@@ -21,6 +21,17 @@ def height_to_normals(height, # (...,h,w) in pixels
     gy,gx = torch.gradient(height, dim=(-2,-1))
     return F.normalize(torch.stack([-gx, gy, torch.ones_like(gx)], -3), dim=-3)
 
+# %% ../nbs/02_synth.ipynb #ffe6a2db
+def _facets(nh, a2): # D: density of facets that face halfway, a2 = α²
+    return a2/(math.pi*(nh**2*(a2-1) + 1)**2)
+
+def _unshadowed(nl, nv, a2): # V: share of facets that see both light and camera, over 4 nl·nv
+    return .5/(nl*torch.sqrt(nv**2*(1-a2) + a2) + nv*torch.sqrt(nl**2*(1-a2) + a2)).clamp(min=1e-6)
+
+# %% ../nbs/02_synth.ipynb #584977e0
+def _fresnel(f0, c): # F: reflection at an angle of cosine c, f0 at normal incidence
+    return f0 + ((50*f0).clamp(max=1) - f0)*(1-c).clamp(0, 1)**5
+
 # %% ../nbs/02_synth.ipynb #b9b8b001
 def brdf(nl, # n·l, (...), > 0
          nv, # n·v
@@ -31,21 +42,20 @@ def brdf(nl, # n·l, (...), > 0
          metallic=0., # 0 dielectric .. 1 metal
          specular=.04, # reflection of a dielectric at normal incidence; 0 is a Lambertian body
          ): # reflectance in 1/sr
-    "GGX microfacets over a Lambertian base"
+    "Reflectance of GGX microfacets over a Lambertian base"
     roughness,albedo,metallic = (torch.as_tensor(o) for o in (roughness, albedo, metallic))
     a2 = (roughness**2).clamp(min=.004)**2
-    D = a2/(math.pi*(nh**2*(a2-1) + 1)**2)
-    V = .5/(nl*torch.sqrt(nv**2*(1-a2) + a2) + nv*torch.sqrt(nl**2*(1-a2) + a2)).clamp(min=1e-6)
+    D = _facets(nh, a2)
+    V = _unshadowed(nl, nv, a2)
     f0 = specular*(1-metallic) + albedo*metallic
-    fresnel = lambda f0,c: f0 + ((50*f0).clamp(max=1) - f0)*(1-c).clamp(0, 1)**5
     skin = torch.as_tensor(specular)
-    body = (1-metallic)*(1-fresnel(skin, nl))*(1-fresnel(skin, nv))*albedo/math.pi
-    return body + D*V*fresnel(f0, lh)
+    body = (1-metallic)*(1-_fresnel(skin, nl))*(1-_fresnel(skin, nv))*albedo/math.pi
+    return body + D*V*_fresnel(f0, lh)
 
 # %% ../nbs/02_synth.ipynb #12147e53
 @dataclass
 class Surface:
-    "What is photographed, and so the ground truth; a batch has one more axis in front"
+    "Relief and material of an object; a batch has one more axis in front"
     height: torch.Tensor         # (h,w) pixels
     albedo: torch.Tensor         # (3,h,w) linear 0..1
     roughness: torch.Tensor      # (h,w) 0..1
@@ -59,6 +69,44 @@ class Surface:
     def to(self, device): return self.map(lambda t: t.to(device))
     def __getitem__(self, i): return self.map(lambda t: t[i])
 
+# %% ../nbs/02_synth.ipynb #63a1c222
+@dataclass
+class _Shear:
+    "Lines towards each light, one pixel a step along rows or columns; tensors are (b,n,1,1)"
+    steep: torch.Tensor          # bool: steps go along a column of the picture, else along a row
+    backwards: torch.Tensor      # bool: steps go to lower indices
+    drift: torch.Tensor          # pixels aside in each step
+    shift: torch.Tensor          # number of the line through pixel 0, so that no line is below 0
+    size: torch.Tensor           # pixels of the picture along the steps
+    rise: torch.Tensor           # tan(elevation)
+    longest: int                 # most steps in a line, L; there are 2L lines
+
+# %% ../nbs/02_synth.ipynb #8da20c29
+def _shear(lights, h, w): # (b,n,3) -> `_Shear`
+    x,y,up = lights[...,None,None,:].unbind(-1)
+    steep = y.abs() > x.abs()
+    ahead = torch.where(steep, -y, x)                                    # in pixels: rows go down
+    drift = torch.where(steep, x, -y)/ahead.abs().clamp(min=1e-6)
+    shift = (drift.clamp(min=0)*(max(h, w)-1)).ceil()
+    rise = (up/torch.hypot(x, y).clamp(min=1e-6)).clamp(1e-3, 1e3)
+    return _Shear(steep, ahead < 0, drift, shift, torch.where(steep, h, w), rise, max(h, w))
+
+# %% ../nbs/02_synth.ipynb #116a51e8
+def _line_positions(s, like): # -> column and row of each step, (b,n,2L,L)
+    step = torch.arange(s.longest).to(like)
+    line = torch.arange(2*s.longest).to(like)[:,None]
+    along = torch.where(s.backwards, s.size-1-step, step).expand(-1, -1, 2*s.longest, -1)
+    across = line - s.shift + s.drift*step
+    return torch.where(s.steep, across, along), torch.where(s.steep, along, across)
+
+# %% ../nbs/02_synth.ipynb #d7d6e47d
+def _pixel_positions(s, h, w, like): # -> step and line of each pixel, (b,n,h,w)
+    row,col = torch.meshgrid(torch.arange(h).to(like), torch.arange(w).to(like), indexing='ij')
+    along = torch.where(s.steep, row, col)
+    across = torch.where(s.steep, col, row)
+    along = torch.where(s.backwards, s.size-1-along, along)
+    return along, across + s.shift - s.drift*along
+
 # %% ../nbs/02_synth.ipynb #ef361f33
 def _look(f, col, row, mode):
     "Bilinear values of (m,1,h,w) at (b,n,i,j) pixel positions, b·n = m"
@@ -66,30 +114,30 @@ def _look(f, col, row, mode):
     at = torch.stack([(2*col+1)/w - 1, (2*row+1)/h - 1], -1).flatten(0, 1)
     return F.grid_sample(f, at, padding_mode=mode, align_corners=False)[:,0].unflatten(0, col.shape[:2])
 
+# %% ../nbs/02_synth.ipynb #87028da9
+def _horizon(lines, s): # heights (b,n,2L,L) along the lines -> the ray's height that clears all points ahead
+    drop = s.rise*torch.hypot(s.drift, torch.ones_like(s.drift))         # of the ray, in each step
+    step = torch.arange(s.longest).to(lines)
+    lines = lines - drop*step
+    beside = (-drop*s.longest).expand(-1, -1, 2*s.longest, 1)            # beyond the picture: its lowest level
+    ahead = torch.cat([lines[...,1:], beside], -1)
+    return ahead.flip(-1).cummax(-1).values.flip(-1) + drop*step
+
+# %% ../nbs/02_synth.ipynb #40da21d6
 def visibility(height, # (h,w) or (b,h,w) in pixels
                lights, # (n,3) or (b,n,3) unit directions
                soft=1., # width of the shadow's edge, pixels
                ): # (n,h,w) or (b,n,h,w) share of the light that arrives, 0..1
     "Cast shadows of distant lights on a height field; nothing outside the picture casts one"
-    (h,w),L = height.shape[-2:], max(height.shape[-2:])
-    z = height.reshape(-1, 1, h, w); z = z - z.amin((-2,-1), keepdim=True)
-    x,y,up = lights.to(z).expand(len(z), -1, 3)[...,None,None,:].unbind(-1)          # each (b,n,1,1)
-    n,steep = x.shape[1], y.abs() > x.abs()                                          # go along rows, or along columns
-    ahead,aside = torch.where(steep, -y, x), torch.where(steep, x, -y)               # in pixels: rows go down
-    m,size = aside/ahead.abs().clamp(min=1e-6), torch.where(steep, h, w)             # drift for each step
-    rise = (up/torch.hypot(x, y).clamp(min=1e-6)).clamp(1e-3, 1e3)                   # tan(elevation)
-    drop,off = rise*torch.hypot(m, torch.ones_like(m)), (m.clamp(min=0)*(L-1)).ceil()
-    j,i = torch.arange(L).to(z), torch.arange(2*L).to(z)[:,None]
-    along,across = torch.where(ahead < 0, size-1-j, j).expand(-1, -1, 2*L, -1), i - off + m*j
-    lines = _look(z[:,None].expand(-1, n, -1, -1, -1).flatten(0, 1), torch.where(steep, across, along),
-                  torch.where(steep, along, across), 'zeros') - drop*j
-    beside = (-drop*L).expand(-1, -1, 2*L, 1)                             # beyond the picture: its lowest level
-    horizon = torch.cat([lines[...,1:], beside], -1).flip(-1).cummax(-1).values.flip(-1) + drop*j
-    row,col = torch.meshgrid(torch.arange(h).to(z), torch.arange(w).to(z), indexing='ij')
-    along,across = torch.where(steep, row, col), torch.where(steep, col, row)
-    along = torch.where(ahead < 0, size-1-along, along)
-    over = _look(horizon.flatten(0, 1)[:,None], along, across + off - m*along, 'border') - z
-    return (1 - over/(soft*rise)).clamp(0, 1).reshape(*height.shape[:-2], n, h, w)
+    h,w = height.shape[-2:]
+    z = height.reshape(-1, 1, h, w)
+    z = z - z.amin((-2,-1), keepdim=True)
+    s = _shear(lights.to(z).expand(len(z), -1, 3), h, w)
+    n = s.rise.shape[1]
+    lines = _look(z[:,None].expand(-1, n, -1, -1, -1).flatten(0, 1), *_line_positions(s, z), 'zeros')
+    horizon = _horizon(lines, s).flatten(0, 1)[:,None]
+    over = _look(horizon, *_pixel_positions(s, h, w, z), 'border') - z
+    return (1 - over/(soft*s.rise)).clamp(0, 1).reshape(*height.shape[:-2], n, h, w)
 
 # %% ../nbs/02_synth.ipynb #d9a08747
 def _around(x, # (...,h,w)
@@ -99,18 +147,33 @@ def _around(x, # (...,h,w)
     y = F.adaptive_avg_pool2d(x.flatten(0, -4), [math.ceil(24*o/max(h, w)) for o in (h,w)])
     return F.interpolate(y, (h,w), mode='bilinear').reshape(x.shape)
 
+# %% ../nbs/02_synth.ipynb #b7e4e428
 def _each(t): return t[...,None,None,:,:]             # (...,h,w) -> (...,1,1,h,w): for each light and colour
 
-def _direct(s, l, shadows, soft): # one share of the lights: (...,k,3,h,w)
-    dot = lambda a,b: (a*b).sum(-3, keepdim=True)
+def _openness(height): # (...,h,w) -> (...,1,1,h,w) share of the dome that is seen, 0..1
+    sky = torch.from_numpy(rings((8,8,8), (24.1,45,65.9)))           # by cosine: sin² of elevation 1/6, 1/2, 5/6
+    return _each(visibility(height, sky).mean(-3))
+
+# %% ../nbs/02_synth.ipynb #9f40abdd
+def _dot(a, b): return (a*b).sum(-3, keepdim=True)
+
+# %% ../nbs/02_synth.ipynb #ef507392
+def _direct(s, l, shadows, soft): # some of the lights: (...,k,3,h,w)
+    "Radiance by direct light"
     n,lv = s.normals[...,None,:,:,:], l[...,None,None]
     half = F.normalize(lv + lv.new_tensor([0,0,1]).view(3,1,1), dim=-3)
-    nl = dot(n, lv)
-    f = brdf(nl.clamp(min=1e-4), n[...,2:,:,:], dot(n, half), dot(lv, half), s.albedo[...,None,:,:,:],
+    nl = _dot(n, lv)
+    f = brdf(nl.clamp(min=1e-4), n[...,2:,:,:], _dot(n, half), _dot(lv, half), s.albedo[...,None,:,:,:],
              _each(s.roughness), _each(s.metallic), s.specular)
     res = math.pi*f*nl.clamp(min=0)
     return res*visibility(s.height, l, soft)[...,None,:,:] if shadows else res
 
+# %% ../nbs/02_synth.ipynb #af802a53
+def _few_lights(l, pixels): # (...,n,3) -> parts that fit into memory
+    most = 2**19 if l.device.type == 'cpu' else 2**23
+    return l.split(max(1, most//pixels), -2)
+
+# %% ../nbs/02_synth.ipynb #8dae730d
 def shade(surface, # `Surface`, one or a batch
           lights, # (n,3) unit directions, array or tensor; for a batch also a tensor (b,n,3)
           shadows=True, # cast shadows
@@ -118,16 +181,15 @@ def shade(surface, # `Surface`, one or a batch
           bounce=.5, # light from the neighbourhood, in hollows
           soft=1., # width of a shadow's edge, pixels
           ): # (n,3,h,w) or (b,n,3,h,w) linear radiance: 1 is a white Lambertian body that faces the light
-    "What a camera straight above sees under each distant light"
-    s,l = surface, F.normalize(lights, dim=-1) if torch.is_tensor(lights) else torch.from_numpy(as_lights(lights))
+    "Radiance towards a camera straight above, under each distant light"
+    s = surface
+    l = F.normalize(lights, dim=-1) if torch.is_tensor(lights) else torch.from_numpy(as_lights(lights))
     l,albedo = l.to(s.height), s.albedo[...,None,:,:,:]
-    if ambient or bounce:
-        sky = torch.from_numpy(rings((8,8,8), (24.1,45,65.9)))           # by cosine: sin² of elevation 1/6, 1/2, 5/6
-        sky_part = _each(visibility(s.height, sky).mean(-3))
+    if ambient or bounce: opened = _openness(s.height)
     res = []
-    for k in l.split(max(1, (2**19 if l.device.type == 'cpu' else 2**23)//s.height.numel()), -2):
+    for k in _few_lights(l, s.height.numel()):
         x = _direct(s, k, shadows, soft)
-        if ambient or bounce: x = x + albedo*(ambient*sky_part + bounce*(1-sky_part)*_around(x))
+        if ambient or bounce: x = x + albedo*(ambient*opened + bounce*(1-opened)*_around(x))
         res.append(x)
     res = torch.cat(res, -4)
     return res if s.mask is None else res*_each(s.mask)
@@ -135,17 +197,26 @@ def shade(surface, # `Surface`, one or a batch
 # %% ../nbs/02_synth.ipynb #d38f1f3e
 def _gen(seed): return seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(int(seed))
 def _rand(g, *shape, lo=0., hi=1.): return torch.rand(shape, generator=g)*(hi-lo) + lo
+def _between(g, lo, hi): return float(_rand(g, 1, lo=lo, hi=hi))
+def _pick(g, options): return options[int(torch.randint(len(options), (1,), generator=g))]
+
 def _known(name, options, what):
     if name not in options: raise InputError(f"{what}: unknown {name!r}: choose one of {', '.join(options)}")
     return options[name]
-def _pick(g, options): return options[int(torch.randint(len(options), (1,), generator=g))]
 
+# %% ../nbs/02_synth.ipynb #158fafad
 def _grid(h, w, device=None):
     "x right, y up, in units of half the shorter side; the last is that unit in pixels"
     u = min(h, w)/2
     y,x = ((n-1)/2 - torch.arange(n, device=device) for n in (h,w))
     y,x = torch.meshgrid(y, -x, indexing='ij')
     return x/u, y/u, u
+
+# %% ../nbs/02_synth.ipynb #771fb60c
+def _exposure(radiance): # (...,n,3,h,w) -> (...,1,1,1,1): factor under which 3 % of a capture's pixels clip
+    top = radiance.amax(-3).flatten(-3)
+    top = top[...,::max(1, top.shape[-1]//1_000_000)].quantile(.97, -1)
+    return (1/top.clamp(min=1e-6))[...,None,None,None,None]
 
 # %% ../nbs/02_synth.ipynb #bff3e99a
 def expose(radiance, # (...,n,3,h,w) linear
@@ -154,12 +225,8 @@ def expose(radiance, # (...,n,3,h,w) linear
            seed=0, # number, or a torch.Generator
            linear=False, # leave out the sRGB coding
            ): # (...,n,3,h,w) in 0..1
-    "The camera: exposure, noise, sRGB"
-    if exposure is None:
-        top = radiance.amax(-3).flatten(-3)
-        top = top[...,::max(1, top.shape[-1]//1_000_000)].quantile(.97, -1)
-        exposure = (1/top.clamp(min=1e-6))[...,None,None,None,None]
-    x = radiance*exposure
+    "Photos of a radiance: exposure, noise and sRGB coding"
+    x = radiance*(_exposure(radiance) if exposure is None else exposure)
     if noise: x = x + noise*(x.clamp(0, 1)+.002).sqrt()*torch.randn(x.shape, generator=_gen(seed)).to(x)
     x = x.clamp(0, 1)
     return x if linear else linear_to_srgb(x)
@@ -188,37 +255,68 @@ def fractal(h, # rows
     z = torch.fft.irfft2(torch.fft.rfft2(torch.randn(h, w, generator=_gen(seed)))*f**(-slope/2), s=(h,w))
     return (z/z.std()*.006*min(h, w)).to(device)
 
+# %% ../nbs/02_synth.ipynb #ade94038
+def _sway(g, h, w, u): return fractal(h, w, g, slope=4)/u*.6 + fractal(h, w, g, slope=2)/u*.17
+
+def _over(p, q): # -> height of the threads along p, over and under those along q
+    return torch.sin(math.pi*p).abs()**.7*(.6 + .4*torch.cos(math.pi*(q-.5 + p.floor())))
+
 # %% ../nbs/02_synth.ipynb #11ea10a7
 def woven(h, w, # rows, columns
           seed=0, # number, or a torch.Generator
           device=None, # torch device
           threads=36, # across the shorter side
           ): # (h,w) height in pixels
-    "Plain weave, its threads a little uneven"
+    "Relief of a plain weave with slightly uneven threads"
     g = _gen(seed)
     x,y,u = _grid(h, w)
-    sway = lambda: fractal(h, w, g, slope=4)/u*.6 + fractal(h, w, g, slope=2)/u*.17
-    p,q = (threads/2*(o + sway()) for o in (x, y))
-    over = lambda p,q: torch.sin(math.pi*p).abs()**.7*(.6 + .4*torch.cos(math.pi*(q-.5 + p.floor())))
-    z = torch.maximum(over(p, q), over(q, p+1))
+    p,q = (threads/2*(o + _sway(g, h, w, u)) for o in (x, y))
+    z = torch.maximum(_over(p, q), _over(q, p+1))
     return (z*.4*u*2/threads + fractal(h, w, g, slope=4)).to(device)
 
 # %% ../nbs/02_synth.ipynb #eabb2a04
+def _cells(x, y, site): # (h,w), (h,w), (cells,2) -> distance between the two nearest sites (h,w), the nearest (h·w)
+    d,which = torch.cdist(torch.stack([x,y], -1).reshape(-1, 2), site).topk(2, largest=False)
+    return (d[:,1]-d[:,0]).reshape(x.shape), which[:,0]
+
+# %% ../nbs/02_synth.ipynb #bd2bda1c
 def cracked(h, w, # rows, columns
             seed=0, # number, or a torch.Generator
             device=None, # torch device
             cells=50, # plates between the cracks
             ): # (h,w) height in pixels
-    "Plates with curled edges between cracks: dry clay, craquelure"
+    "Relief of plates with curled edges between cracks: dry clay, craquelure"
     g = _gen(seed)
     x,y,u = _grid(h, w)
     x,y = (o + fractal(h, w, g, slope=2.6)/u*3.3 for o in (x, y))
     site = torch.stack([_rand(g, cells, lo=-1, hi=1)*w/u/2, _rand(g, cells, lo=-1, hi=1)*h/u/2], -1)
-    d,which = torch.cdist(torch.stack([x,y], -1).reshape(-1, 2), site).topk(2, largest=False)
-    gap = (d[:,1]-d[:,0]).reshape(h, w)
-    tilt = _rand(g, cells, lo=-1)[which[:,0]].reshape(h, w)
+    gap,which = _cells(x, y, site)
+    tilt = _rand(g, cells, lo=-1)[which].reshape(h, w)
     z = .02*torch.exp(-gap/.06) + .01*tilt - .06*(1-gap/.035).clamp(min=0)
     return (_blur(z*u, .6) + .3*fractal(h, w, g)).to(device)
+
+# %% ../nbs/02_synth.ipynb #5e56bcd2
+def _axes(x, y, cx, cy, turn): # -> along, across a stroke through (cx, cy)
+    cos,sin = math.cos(turn), math.sin(turn)
+    return (x-cx)*cos + (y-cy)*sin, (y-cy)*cos - (x-cx)*sin
+
+# %% ../nbs/02_synth.ipynb #1c93fda5
+def _furrows(g, across):
+    "Profile of a stroke: five waves, and paint pushed to the edges"
+    frequency = 6+5*_rand(g, 5)
+    phase = 6.3*_rand(g, 5)
+    waves = torch.sin(across[...,None]*frequency*(1+torch.arange(5)) + phase)
+    return waves.mean(-1) + .8*across.abs()**4
+
+# %% ../nbs/02_synth.ipynb #37341d94
+def _brush(g, z, x, y, stroke, angle): # stroke: cx, cy, turn, length, width, bend
+    "Lay a stroke over the paint that is there"
+    cx,cy,turn,length,width,bend = stroke
+    along,across = _axes(x, y, cx, cy, angle)
+    across = (across + bend*along*along)/width
+    ends = (1-(along.abs()/length + .12*torch.sin(9*across+turn)))*5
+    on = ((1-across.abs())*5).clamp(0, 1)*ends.clamp(0, 1)
+    return z*(1-on) + on*(.35*z + .016 + .014*_furrows(g, across))
 
 # %% ../nbs/02_synth.ipynb #c8fdfef1
 def brushed(h, w, # rows, columns
@@ -226,19 +324,14 @@ def brushed(h, w, # rows, columns
             device=None, # torch device
             strokes=90, # laid one over another
             ): # (h,w) height in pixels
-    "Impasto: brush strokes with the furrows of their bristles"
+    "Relief of impasto: brush strokes with the furrows of their bristles"
     g = _gen(seed)
     x,y,u = _grid(h, w)
     z,flow = torch.zeros(h, w), fractal(h, w, g, slope=4)/u*50
-    for cx,cy,turn,long,wide,bend in _rand(g, strokes, 6, lo=-1).tolist():
-        cx,cy,long,wide = cx*w/u/2, cy*h/u/2, .35+.15*long, .085+.045*wide
-        t = turn*.5 + float(flow[int((h-1)*(1-cy*u*2/h)/2), int((w-1)*(1+cx*u*2/w)/2)])
-        a,c = (x-cx)*math.cos(t) + (y-cy)*math.sin(t), (y-cy)*math.cos(t) - (x-cx)*math.sin(t)
-        c = (c + bend*a*a)/wide
-        on = ((1-c.abs())*5).clamp(0, 1)*((1-(a.abs()/long + .12*torch.sin(9*c+turn)))*5).clamp(0, 1)
-        f,p = 6+5*_rand(g, 5), 6.3*_rand(g, 5)
-        bristle = torch.sin(c[...,None]*f*(1+torch.arange(5)) + p).mean(-1) + .8*c.abs()**4
-        z = z*(1-on) + on*(.35*z + .016 + .014*bristle)
+    for cx,cy,turn,length,width,bend in _rand(g, strokes, 6, lo=-1).tolist():
+        cx,cy = cx*w/u/2, cy*h/u/2
+        angle = turn*.5 + float(flow[int((h-1)*(1-cy*u*2/h)/2), int((w-1)*(1+cx*u*2/w)/2)])
+        z = _brush(g, z, x, y, (cx, cy, turn, .35+.15*length, .085+.045*width, bend), angle)
     return (_blur(z*u, .5)).to(device)
 
 # %% ../nbs/02_synth.ipynb #6ed2c5d6
@@ -255,14 +348,18 @@ def _near(x, y, # (h,w) in units of half the shorter side
         res = torch.minimum(res, ((x-px-t*dx)**2 + (y-py-t*dy)**2)/(width*(1-taper*t))**2)
     return res
 
+# %% ../nbs/02_synth.ipynb #70e272a6
 def _stroke(*args): return (1-_near(*args)).clamp(min=0).sqrt()
 
+# %% ../nbs/02_synth.ipynb #ec619907
 def _bump(x, y, cx, cy, a, b, turn=0., power=.5):
     "Ellipsoid of height 1"
-    c,s,x,y = math.cos(turn), math.sin(turn), x-cx, y-cy
-    return (1 - ((c*x+s*y)/a)**2 - ((c*y-s*x)/b)**2).clamp(min=0)**power
+    cos,sin = math.cos(turn), math.sin(turn)
+    x,y = x-cx, y-cy
+    return (1 - ((cos*x+sin*y)/a)**2 - ((cos*y-sin*x)/b)**2).clamp(min=0)**power
 
 def _ring(x, y, cx, cy, r, width): return (1 - ((torch.hypot(x-cx, y-cy)-r)/width)**2).clamp(min=0).sqrt()
+
 def _top(*zs): return torch.stack(torch.broadcast_tensors(*zs)).amax(0)
 
 # %% ../nbs/02_synth.ipynb #3d264526
@@ -271,135 +368,212 @@ _GLYPHS = dict(A='00 14 20,02 22', C='23 14 03 01 10 21', D='00 04 23 21 00', E=
                O='10 01 03 14 23 21 10', P='00 04 24 22 02', R='00 04 24 22 02 20', S='00 20 22 02 04 24',
                T='04 24,10 14', V='04 10 24', X='00 24,04 20', Y='04 12 24,12 10', Z='04 24 00 20')
 
+# %% ../nbs/02_synth.ipynb #7a41478f
+def _glyph(letter, size): # -> polylines, the foot of the letter at (0, 0)
+    if letter == '.': return [[(0,.5*size), (.001,.5*size)]]
+    lines = [line.split() for line in _GLYPHS.get(letter, '').split(',') if line]
+    return [[((int(p[0])-1)*.34*size, int(p[1])*.25*size) for p in line] for line in lines]
+
+# %% ../nbs/02_synth.ipynb #c55af9c4
 def _letters(text, # capitals; '.' is a dot, ' ' nothing
              size, # height of a letter
              place, # function: number of a letter -> its foot x, y and its turn
              ): # polylines
     "Roman capitals, all of straight strokes"
     res = []
-    for k,ch in enumerate(text):
-        if ch not in _GLYPHS and ch not in ' .':
-            raise InputError(f"{text!r}: no letter {ch!r}: use {''.join(_GLYPHS)}, dot and blank")
-        cx,cy,t = place(k)
-        pts = [[((int(p[0])-1)*.34*size, int(p[1])*.25*size) for p in l.split()]
-               for l in _GLYPHS.get(ch, '').split(',') if l]
-        if ch == '.': pts = [[(0,.5*size), (.001,.5*size)]]
-        c,s = math.cos(t), math.sin(t)
-        res += [[(cx + c*u - s*v, cy + s*u + c*v) for u,v in line] for line in pts]
+    for k,letter in enumerate(text):
+        if letter not in _GLYPHS and letter not in ' .':
+            raise InputError(f"{text!r}: no letter {letter!r}: use {''.join(_GLYPHS)}, dot and blank")
+        cx,cy,turn = place(k)
+        cos,sin = math.cos(turn), math.sin(turn)
+        res += [[(cx + cos*u - sin*v, cy + sin*u + cos*v) for u,v in line] for line in _glyph(letter, size)]
     return res
 
+# %% ../nbs/02_synth.ipynb #e5bccfbc
 def _word(g, n): return ''.join(_pick(g, list(_GLYPHS)+['.']) for _ in range(n))
 
 # %% ../nbs/02_synth.ipynb #379c4049
-def carved(h, w, # rows, columns
-           seed=0, # number, or a torch.Generator
-           device=None, # torch device
-           lines=None, # text, a string for each line; None: letters by chance
-           ): # (h,w) height in pixels
-    "An inscription cut into a dressed stone, in a frame"
-    g = _gen(seed)
-    x,y,u = _grid(h, w)
-    z,(W,H) = fractal(h, w, g, slope=2)/u*.4, (w/u/2, h/u/2)
-    if lines is None: lines = [_word(g, int(_pick(g, [4,5,6]))) for _ in range(_pick(g, [2,3,4]))]
-    size = min(1.25*H/(1.55*len(lines)), 1.6*W/max(map(len, lines)))
+def _along_line(g, text, size, foot): # -> function: number of a letter -> its foot x, y and its turn
+    def place(i): return (i-(len(text)-1)/2)*.98*size, foot, _between(g, -.03, .03)
+    return place
+
+# %% ../nbs/02_synth.ipynb #a6827c19
+def _inscribed(g, z, x, y, lines, size):
+    "Cut lines of text into a relief"
     for k,text in enumerate(lines):
         foot = (len(lines)/2-k-1)*1.5*size + .25*size
-        spot = lambda i: ((i-(len(text)-1)/2)*.98*size, foot, float(_rand(g, 1, lo=-.03, hi=.03)))
-        z = z - .5*size*.2*(1-_near(x, y, _letters(text, size*.98, spot), .11*size)**.5).clamp(min=0)
+        place = _along_line(g, text, size, foot)
+        z = z - .5*size*.2*(1-_near(x, y, _letters(text, size*.98, place), .11*size)**.5).clamp(min=0)
+    return z
+
+# %% ../nbs/02_synth.ipynb #87baeee2
+def _framed(z, x, y, W, H): # W, H: half the width and height
     for r in (.86, .93):
         a,b = W-1+r, H-1+r
         z = z - .03*(1-_near(x, y, [[(-a,-b), (a,-b), (a,b), (-a,b), (-a,-b)]], .022)**.5).clamp(min=0)
-    for cx,cy,t,long in _rand(g, 40, 4, lo=-1).tolist():
-        dx,dy = .12*math.cos(.8+.3*t)*(1.5+long), .12*math.sin(.8+.3*t)*(1.5+long)
+    return z
+
+# %% ../nbs/02_synth.ipynb #053a6837
+def _scratched(g, z, x, y, W, H):
+    for cx,cy,turn,length in _rand(g, 40, 4, lo=-1).tolist():
+        dx,dy = .12*math.cos(.8+.3*turn)*(1.5+length), .12*math.sin(.8+.3*turn)*(1.5+length)
         z = z - .008*_stroke(x, y, [[(W*cx-dx, H*cy-dy), (W*cx+dx, H*cy+dy)]], .02, .8)
-    return (_blur(z*u, .004*u + .3)).to(device)
+    return z
+
+# %% ../nbs/02_synth.ipynb #a34e6856
+def carved(h, w, # rows, columns
+           seed=0, # number, or a torch.Generator
+           device=None, # torch device
+           lines=None, # text, a string for each line; None: random letters
+           ): # (h,w) height in pixels
+    "Relief of an inscription cut into a dressed stone, in a frame"
+    g = _gen(seed)
+    x,y,u = _grid(h, w)
+    W,H = w/u/2, h/u/2
+    z = fractal(h, w, g, slope=2)/u*.4
+    if lines is None: lines = [_word(g, int(_pick(g, [4,5,6]))) for _ in range(_pick(g, [2,3,4]))]
+    size = min(1.25*H/(1.55*len(lines)), 1.6*W/max(map(len, lines)))
+    z = _framed(_inscribed(g, z, x, y, lines, size), x, y, W, H)
+    return (_blur(_scratched(g, z, x, y, W, H)*u, .004*u + .3)).to(device)
 
 # %% ../nbs/02_synth.ipynb #28323c2e
-def _owl(x, y, g=None):
-    "The owl of Athens, with crescent and olive sprig"
+def _owl_body(x, y):
+    "Body with feathers, wing and tail"
     c,s = math.cos(.42), math.sin(.42)
     u,v = c*(x+.17) - s*(y+.13), s*(x+.17) + c*(y+.13)
     body = .13*_bump(x, y, -.06, -.10, .22, .36, -.3)
     body = body + (body > .05)*.014*(torch.sin(59*x+18*y)*torch.sin(46*y-14*x)).clamp(min=0)
     wing = _bump(u, v, 0, 0, .125, .33, 0, .4)
     wing = .10*wing + (wing > 0)*(.05 + .022*((15*v + 11*u.abs()) % 1))
-    tail = _top(*[(.07+.008*k)*_stroke(x, y, [[(-.16,-.30), (-.33+.055*k,-.60-.012*k)]], .035) for k in range(3)])
+    tail = [(.07+.008*k)*_stroke(x, y, [[(-.16,-.30), (-.33+.055*k,-.60-.012*k)]], .035) for k in range(3)]
+    return _top(body, wing, *tail)
+
+# %% ../nbs/02_synth.ipynb #282816bf
+def _owl_head(x, y):
+    "Head with brow, eyes and beak"
     head = .17*_bump(x, y, .08, .26, .235, .19)
     head = head - .055*_top(*[_bump(x, y, e, .255, .085, .085) for e in (-.015, .185)])
     brow = .20*_stroke(x, y, [[(.085,.20), (.03,.35), (-.15,.435)], [(.085,.20), (.14,.35), (.31,.435)]], .035, .3)
-    eye = lambda e: _top(.205*_ring(x, y, e, .255, .072, .026), .21*_bump(x, y, e, .255, .042, .042))
+    rims = [.205*_ring(x, y, e, .255, .072, .026) for e in (-.015, .185)]
+    pupils = [.21*_bump(x, y, e, .255, .042, .042) for e in (-.015, .185)]
     beak = .23*_stroke(x, y, [[(.085,.22), (.085,.11)]], .036, .75)
+    return _top(head, brow, *rims, *pupils, beak)
+
+# %% ../nbs/02_synth.ipynb #df642188
+def _owl_perch(x, y):
+    "Legs, toes and what they stand on"
     legs = .10*_stroke(x, y, [[(-.02,-.38), (-.01,-.53)], [(.10,-.36), (.12,-.53)]], .05, .3)
     toes = .07*_stroke(x, y, [[(f,-.53), (f+d,-.575)] for f in (-.01, .12) for d in (-.06, 0, .06)], .02)
     perch = .05*_stroke(x, y, [[(-.42,-.60), (-.1,-.585), (.2,-.60), (.42,-.57)]], .022)
+    return _top(legs, toes, perch)
+
+# %% ../nbs/02_synth.ipynb #00d618f6
+def _owl_signs(x, y):
+    "Crescent and olive sprig"
     moon = (.08*_bump(x, y, .40, .10, .105, .105) - .3*_bump(x, y, .45, .13, .095, .095)).clamp(min=0)
     sprig = .04*_stroke(x, y, [[(-.46,.02), (-.40,.20), (-.27,.36)]], .014)
     leaves = [(-.47,.10,1.9), (-.37,.12,.45), (-.42,.25,2.2), (-.30,.24,.5), (-.33,.38,2.1)]
-    leaves = [.05*_bump(x, y, a, b, .075, .026, t) for a,b,t in leaves]
-    return _top(body, wing, tail, head, brow, eye(-.015), eye(.185), beak, legs, toes, perch, moon, sprig, *leaves)
+    return _top(moon, sprig, *[.05*_bump(x, y, a, b, .075, .026, turn) for a,b,turn in leaves])
+
+# %% ../nbs/02_synth.ipynb #f347a888
+def _owl(x, y, g=None):
+    "The owl of Athens, with crescent and olive sprig"
+    return _top(_owl_body(x, y), _owl_head(x, y), _owl_perch(x, y), _owl_signs(x, y))
 
 # %% ../nbs/02_synth.ipynb #8d84ab7d
-def _sun(x, y, g=None):
-    "A sun with a face"
+def _rays(x, y):
+    "Sixteen rays, straight and wavy by turns"
     t,r,k = torch.atan2(y, x), torch.hypot(x, y), 16
     wave = .5*torch.sin(13*r)*(torch.remainder((t*k/(2*math.pi)).round(), 2) == 0)
     p = (torch.remainder(t*k/(2*math.pi)+.5, 1)-.5 + .18*wave)*2*math.pi/k*r
-    rays = .09*(1 - (p/(.075*(.62-r)/.3).clamp(min=1e-3))**2).clamp(min=0).sqrt()*(r > .28)*(r < .62)
+    return .09*(1 - (p/(.075*(.62-r)/.3).clamp(min=1e-3))**2).clamp(min=0).sqrt()*(r > .28)*(r < .62)
+
+# %% ../nbs/02_synth.ipynb #d30ca973
+def _face(x, y):
     face = .16*_bump(x, y, 0, 0, .34, .34) - .03*_top(*[_bump(x, y, e, .07, .09, .055) for e in (-.12, .12)])
     eyes = _top(*[.155*_bump(x, y, e, .06, .055, .035) for e in (-.12, .12)])
     brow = .18*_stroke(x, y, [[(0,-.04), (i*.045,.12), (i*.12,.15), (i*.2,.12)] for i in (-1,1)], .025)
     nose = .21*_bump(x, y, 0, -.04, .045, .06)
     lips = .175*_stroke(x, y, [[(-.11,-.14), (-.05,-.165), (0,-.155), (.05,-.165), (.11,-.14)]], .026)
-    return _top(rays, face, eyes, brow, nose, lips)
+    return _top(face, eyes, brow, nose, lips)
 
-def _ship(x, y, g=None):
-    "A galley under sail"
+# %% ../nbs/02_synth.ipynb #06854a2f
+def _sun(x, y, g=None):
+    "A sun with a face"
+    return _top(_rays(x, y), _face(x, y))
+
+# %% ../nbs/02_synth.ipynb #675b56a0
+def _hull(x, y):
     keel = -.30 + .55*x*x + .35*(x-.3).clamp(min=0)
     side = ((y-keel)/.16)
-    hull = (1-(2*side-1)**2).clamp(min=0)**.4*((.58-x.abs())*20).clamp(0, 1)*(.12 + .012*torch.sin(side*14))
-    mast = .08*_stroke(x, y, [[(0,-.2), (0,.52)], [(-.30,.44), (.30,.44)]], .022)
+    return (1-(2*side-1)**2).clamp(min=0)**.4*((.58-x.abs())*20).clamp(0, 1)*(.12 + .012*torch.sin(side*14))
+
+# %% ../nbs/02_synth.ipynb #9c989e17
+def _sail(x, y):
     v = (y-.17)/.25
     belly = (1-v*v).clamp(min=0)**.35*((.27+.05*v*v-x.abs())*16).clamp(0, 1)
-    sail = belly*(.09 + .05*(1-v*v).clamp(min=0) + .008*torch.sin(44*x))
+    return belly*(.09 + .05*(1-v*v).clamp(min=0) + .008*torch.sin(44*x))
+
+# %% ../nbs/02_synth.ipynb #a20196fe
+def _wave(x, y, k): # k: 0 for the first below the keel
+    return .045*(1-((y+.46+.07*k)/.022 + torch.sin(16*x+2*k))**2).clamp(min=0).sqrt()*(x.abs() < .6-.12*k)
+
+# %% ../nbs/02_synth.ipynb #3e6a621b
+def _ship(x, y, g=None):
+    "A galley under sail"
+    mast = .08*_stroke(x, y, [[(0,-.2), (0,.52)], [(-.30,.44), (.30,.44)]], .022)
     oars = .06*_stroke(x, y, [[(o+.05,-.2), (o-.06,-.50)] for o in (-.36,-.24,-.12,0,.12,.24,.36)], .014)
-    stern = .10*_stroke(x, y, [[(-.55,-.1), (-.60,.1), (-.52,.2), (-.44,.16)], [(.56,-.02), (.66,.12)]], .028)
-    crest = lambda k: .045*(1-((y+.46+.07*k)/.022 + torch.sin(16*x+2*k))**2).clamp(min=0).sqrt()*(x.abs() < .6-.12*k)
-    return _top(hull, mast, sail, oars, stern, crest(0), crest(1))
+    stern = [(-.55,-.1), (-.60,.1), (-.52,.2), (-.44,.16)]
+    ends = .10*_stroke(x, y, [stern, [(.56,-.02), (.66,.12)]], .028)
+    return _top(_hull(x, y), mast, _sail(x, y), oars, ends, _wave(x, y, 0), _wave(x, y, 1))
 
 # %% ../nbs/02_synth.ipynb #e5ca78ed
 def _crest(x, y, g):
-    "Bumps and strokes by chance, mirrored"
+    "Random bumps and strokes, mirrored"
     x = x.abs()
     bumps = [(.06+.05*f)*_bump(x, y, .3*(1+a), .45*b, .15+.1*c, .15+.1*d, 3*e)
              for a,b,c,d,e,f in _rand(g, 6, 6, lo=-1).tolist()]
     lines = (_rand(g, 5, 3, 2, lo=-1)*.25).cumsum(1) + torch.tensor([.3, 0.])
     return _top(*bumps, .10*_stroke(x, y, lines.tolist(), .03))*(torch.hypot(x, y) < .62)
 
+# %% ../nbs/02_synth.ipynb #976ba685
 MOTIFS = dict(owl=_owl, sun=_sun, ship=_ship, crest=_crest)
 
 # %% ../nbs/02_synth.ipynb #3e11c058
+def _flan(r, t, a, b, c): # polar coordinates; a, b, c: phases of its outline
+    edge = ((1 + .009*torch.sin(2*t+a) + .006*torch.sin(3*t+b) + .003*torch.sin(8*t+c) - r)/.035).clamp(0, 1)
+    return .15*edge*edge*(3-2*edge) + .02*(1-(r/.9)**2).clamp(min=0) + .028*torch.sigmoid((r-.945)/.006)*edge
+
+# %% ../nbs/02_synth.ipynb #c5e3f5cf
+def _beads(r, t, k): # k: how many
+    p = (torch.remainder(t*k/(2*math.pi), 1)-.5)*2*math.pi/k*.885
+    return .026*_bump(p, r-.885, 0, 0, .75*math.pi/k*.885, .027)
+
+# %% ../nbs/02_synth.ipynb #d1f0c9fa
+def _around_coin(i, n): # number of a letter, of how many -> its foot x, y and its turn
+    turn = math.radians(236) - (i+.5)*math.radians(292)/n
+    return .665*math.cos(turn), .665*math.sin(turn), turn-math.pi/2
+
+# %% ../nbs/02_synth.ipynb #df357cf3
 def coin(h, w, # rows, columns
          seed=0, # number, or a torch.Generator
          device=None, # torch device
-         motif=None, # 'owl', 'sun', 'ship', 'crest'; None: one by chance
-         legend=None, # capitals around it; None: letters by chance
+         motif=None, # 'owl', 'sun', 'ship', 'crest'; None: a random one
+         legend=None, # capitals around it; None: random letters
          ): # (h,w) height in pixels, below 0 beside the coin
-    "A struck coin: flan, rim, ring of beads, legend and motif"
+    "Relief of a struck coin: flan, rim, ring of beads, legend and motif"
     g = _gen(seed)
     x,y,u = _grid(h, w, device)
-    free = motif is None
-    motif,legend = motif or _pick(g, list(MOTIFS)), legend or _word(g, int(_pick(g, range(9, 16))))
     x,y = x/.91, y/.91
-    r,t,(a,b,c) = torch.hypot(x, y), torch.atan2(y, x), 6.3*_rand(g, 3)
-    edge = ((1 + .009*torch.sin(2*t+a) + .006*torch.sin(3*t+b) + .003*torch.sin(8*t+c) - r)/.035).clamp(0, 1)
-    flan = .15*edge*edge*(3-2*edge) + .02*(1-(r/.9)**2).clamp(min=0) + .028*torch.sigmoid((r-.945)/.006)*edge
-    k = int(_pick(g, range(56, 84))) if free else 72
-    p = (torch.remainder(t*k/(2*math.pi), 1)-.5)*2*math.pi/k*.885
-    beads = .026*_bump(p, r-.885, 0, 0, .75*math.pi/k*.885, .027)
-    turn = lambda i: math.radians(236) - (i+.5)*math.radians(292)/len(legend)
-    place = lambda i: (.665*math.cos(turn(i)), .665*math.sin(turn(i)), turn(i)-math.pi/2)
-    text = .026*_stroke(x, y, _letters(legend, .15, place), .022)
-    z = flan + _top(beads, text, .36*_known(motif, MOTIFS, 'motif')(x/1.02, y/1.02+.02, g))*(r < .93)
+    r,t = torch.hypot(x, y), torch.atan2(y, x)
+    free = motif is None
+    motif = motif or _pick(g, list(MOTIFS))
+    legend = legend or _word(g, int(_pick(g, range(9, 16))))
+    flan = _flan(r, t, *6.3*_rand(g, 3))
+    beads = _beads(r, t, int(_pick(g, range(56, 84))) if free else 72)
+    text = .026*_stroke(x, y, _letters(legend, .15, lambda i: _around_coin(i, len(legend))), .022)
+    figure = .36*_known(motif, MOTIFS, 'motif')(x/1.02, y/1.02+.02, g)
+    z = flan + _top(beads, text, figure)*(r < .93)
     return _blur(z*u, .0065*u) - .06*u
 
 # %% ../nbs/02_synth.ipynb #4c29ec48
@@ -408,44 +582,51 @@ def sphere(h, w, # rows, columns
            device=None, # torch device
            radius=.8, # in units of half the shorter side
            ): # (h,w) height in pixels, far below beside it
-    "Half a ball"
+    "Relief of half a ball"
     x,y,u = _grid(h, w, device)
     z = radius**2 - x*x - y*y
     return torch.where(z > 0, z.clamp(min=0).sqrt()*u, -u*torch.ones_like(z))
 
+# %% ../nbs/02_synth.ipynb #5a4248fc
 def blob(h, w, # rows, columns
          seed=0, # number, or a torch.Generator
          device=None, # torch device
          ): # (h,w) height in pixels, below 0 beside it
-    "Smooth lumps with a rough skin"
-    g,(x,y,u) = _gen(seed), _grid(h, w)
-    rand = lambda lo,hi: float(_rand(g, 1, lo=lo, hi=hi))
-    z = _blur(torch.randn(1, h, w, generator=g), min(h, w)*rand(.06, .16))[0]
-    z = z/z.std() + rand(.5, 2) - rand(1, 4)*(x*x+y*y)
-    z = 2*u*rand(.05, .25)*torch.sign(z)*z.abs()**rand(.4, .9) + fractal(h, w, g, slope=rand(2, 3.5))*rand(.1, 1)
-    return z.to(device)
+    "Relief of smooth lumps with a rough skin"
+    g = _gen(seed)
+    x,y,u = _grid(h, w)
+    z = _blur(torch.randn(1, h, w, generator=g), min(h, w)*_between(g, .06, .16))[0]
+    z = z/z.std() + _between(g, .5, 2) - _between(g, 1, 4)*(x*x+y*y)
+    z = 2*u*_between(g, .05, .25)*torch.sign(z)*z.abs()**_between(g, .4, .9)
+    skin = fractal(h, w, g, slope=_between(g, 2, 3.5))*_between(g, .1, 1)
+    return (z + skin).to(device)
 
+# %% ../nbs/02_synth.ipynb #02142e08
 def lumps(h, w, # rows, columns
           seed=0, # number, or a torch.Generator
           device=None, # torch device
-          n=None, # how many; None: by chance
+          n=None, # how many; None: a random number
           ): # (h,w) height in pixels
-    "Limbs, knobs and pits over one another, as of a carved relief"
-    g,(x,y,u) = _gen(seed), _grid(h, w)
+    "Relief of limbs, knobs and pits over one another"
+    g = _gen(seed)
+    x,y,u = _grid(h, w)
     z,n = torch.zeros(h, w), n or int(_pick(g, range(8, 60)))
     for cx,cy,size,slim,turn,high in _rand(g, n, 6).tolist():
-        a = .7*.06**size; b = a*(.25+.75*slim)
+        a = .7*.06**size
+        b = a*(.25+.75*slim)
         bump = _bump(x, y, (2*cx-1)*w/u/2, (2*cy-1)*h/u/2, a, b, math.pi*turn, .3+.7*slim)*b*(.3+high)
         z = z-bump if turn < .2 else torch.maximum(z, bump + .5*(bump > 0)*z)
     return (_blur(z*u*.7, .004*u + .3) + .3*fractal(h, w, g)).to(device)
 
-RELIEFS = dict(fractal=fractal, woven=woven, cracked=cracked, brushed=brushed, carved=carved, coin=coin, sphere=sphere, blob=blob, lumps=lumps)
+# %% ../nbs/02_synth.ipynb #c19bd475
+RELIEFS = dict(fractal=fractal, woven=woven, cracked=cracked, brushed=brushed, carved=carved, coin=coin, sphere=sphere,
+               blob=blob, lumps=lumps)
 BODIES = ('coin', 'sphere', 'blob')   # reliefs with an outline
 
 # %% ../nbs/02_synth.ipynb #20e5a32b
 @dataclass
 class Material:
-    "A recipe: what `paint` lays on a relief"
+    "Recipe for `paint`"
     palette: tuple               # linear colours, laid in patches
     roughness: float = .8        # 0..1
     metallic: float = 0.         # 0..1
@@ -453,6 +634,7 @@ class Material:
     cover: float = .2            # how much of the surface it takes, 0..1
     patch: float = .1            # softness of the patches
 
+# %% ../nbs/02_synth.ipynb #47889f98
 MATERIALS = dict(
     plaster=Material(((.80,.77,.71), (.75,.72,.66)), .95, cover=.06, patina=(.35,.30,.24)),
     stone=Material(((.45,.41,.34), (.36,.33,.28), (.53,.49,.42)), .9, cover=.25, patina=(.13,.12,.08)),
@@ -466,62 +648,90 @@ MATERIALS = dict(
                     cover=.1, patch=.12),
     cloth=Material(((.022,.026,.06), (.018,.02,.045)), 1., cover=0.))
 
+# %% ../nbs/02_synth.ipynb #5d76dc07
+def _hollows(height): # (h,w) -> (h,w) in -2..2, positive in hollows
+    u = min(height.shape)
+    hollow = _blur(height, .03*u) - height
+    return (hollow/hollow.abs().mean().clamp(min=.002*u)).clamp(-2, 2)
+
+# %% ../nbs/02_synth.ipynb #a5e4568c
+def _noise(height, g, slope): # (h,w) of deviation 1, on the device of `height`
+    h,w = height.shape
+    return fractal(h, w, g, height.device, slope)/(.006*min(h, w))
+
+# %% ../nbs/02_synth.ipynb #08a76bd0
+def _palette_colours(m, height, g): # -> (3,h,w) linear
+    "Patches of the palette, each where its noise is the highest"
+    palette = torch.tensor(m.palette, device=height.device)
+    share = torch.stack([_noise(height, g, 3.2) for _ in palette]).div(m.patch).softmax(0)
+    return torch.einsum('khw,kc->chw', share, palette)*(1 + .06*_noise(height, g, 1.2))
+
 # %% ../nbs/02_synth.ipynb #bb37df30
 def paint(height, # (h,w) in pixels
           material='stone', # a key of `MATERIALS`, or a `Material`
           seed=0, # number, or a torch.Generator
           ) -> Surface:
-    "Colour a relief: patches of the palette, patina in the hollows, polish on what stands out"
+    "Colour a relief: patches of the palette, patina in hollows, polish on raised parts"
     m = material if isinstance(material, Material) else _known(material, MATERIALS, 'material')
-    g,(h,w) = _gen(seed), height.shape
-    d,u = height.device, min(h, w)
-    noise = lambda slope: fractal(h, w, g, d, slope)/(.006*u)
-    hollow = _blur(height, .03*u) - height
-    hollow = (hollow/hollow.abs().mean().clamp(min=.002*u)).clamp(-2, 2)
-    pal = torch.tensor(m.palette, device=d)
-    lum = torch.stack([noise(3.2) for _ in pal]).div(m.patch).softmax(0)
-    color = torch.einsum('khw,kc->chw', lum, pal)*(1 + .06*noise(1.2))
-    where = torch.sigmoid(5*(.8*hollow + .6*noise(2.2) - 4*(.5-m.cover)))*(m.cover > 0)
-    rough = m.roughness*(1 + .12*hollow.clamp(-1, 1) + .06*noise(2))
-    mix = lambda a,b: a*(1-where) + b*where
-    return Surface(height, mix(color, torch.tensor(m.patina, device=d)[:,None,None]*(1+.15*noise(1.5))).clamp(.005, 1),
-                   mix(rough, .9).clamp(.08, 1), mix(torch.tensor(m.metallic, device=d), 0.))
+    g,device = _gen(seed), height.device
+    hollow = _hollows(height)
+    colour = _palette_colours(m, height, g)
+    where = torch.sigmoid(5*(.8*hollow + .6*_noise(height, g, 2.2) - 4*(.5-m.cover)))*(m.cover > 0)
+    rough = m.roughness*(1 + .12*hollow.clamp(-1, 1) + .06*_noise(height, g, 2))
+    patina = torch.tensor(m.patina, device=device)[:,None,None]*(1+.15*_noise(height, g, 1.5))
+    def covered(bare, patina): return bare*(1-where) + patina*where
+    return Surface(height, covered(colour, patina).clamp(.005, 1), covered(rough, .9).clamp(.08, 1),
+                   covered(torch.tensor(m.metallic, device=device), 0.))
 
 # %% ../nbs/02_synth.ipynb #a3792d2d
+def _mix(a, b, t): return b + (a-b)*t
+
+# %% ../nbs/02_synth.ipynb #7fe47783
 def _place(top, # `Surface`
-          ground, # `Surface` of the same size
+           ground, # `Surface` of the same size
           ) -> Surface: # `top` wherever it is the higher
     "Lay one surface upon another"
     on = ((top.height-ground.height)/1.5 + .5).clamp(0, 1)
-    mix = lambda a,b,t: b + (a-b)*t
-    return Surface(torch.maximum(top.height, ground.height), mix(top.albedo, ground.albedo, on[...,None,:,:]),
-                   *[mix(getattr(top, k), getattr(ground, k), on) for k in ('roughness', 'metallic')])
+    albedo = _mix(top.albedo, ground.albedo, on[...,None,:,:])
+    rest = [_mix(getattr(top, k), getattr(ground, k), on) for k in ('roughness', 'metallic')]
+    return Surface(torch.maximum(top.height, ground.height), albedo, *rest)
 
-# %% ../nbs/02_synth.ipynb #142e0133
-def make_surface(kind='coin', # a key of `RELIEFS`; None: by chance
-                 material='bronze', # a key of `MATERIALS`, or a `Material`; None: by chance
-                 size=192, # pixels: a number, or (h,w)
-                 b=None, # surfaces in a batch; None: one, without the batch axis
-                 seed=0, # number, or a torch.Generator
-                 depth=1., # factor on the relief: 1 as it is, .02 almost flat; (low, high): by chance between
-                 device=None, # torch device
-                 ground='slate', # material that a coin, a ball or a lump lies on; None: black, with a mask
-                 **kwargs) -> Surface: # kwargs: for the relief
-    "A relief in a material"
-    g,(h,w) = _gen(seed), (size, size) if np.isscalar(size) else size
-    if min(h, w) < 16: raise InputError(f"size={size}: give at least 16 pixels")
-    if b is not None:
-        each = [make_surface(kind, material, (h,w), None, g, depth, device, ground, **kwargs) for _ in range(b)]
-        fields = [k for k,v in vars(each[0]).items() if torch.is_tensor(v)]
-        return replace(each[0], **{k: torch.stack([getattr(s, k) for s in each]) for k in fields})
-    kind,material = kind or _pick(g, list(RELIEFS)), material or _pick(g, list(MATERIALS))
-    if not np.isscalar(depth): depth = float(depth[0]*(depth[1]/depth[0])**_rand(g, 1))
-    s = paint(_known(kind, RELIEFS, 'kind')(h, w, g, device, **kwargs)*depth, material, g)
-    body = kind in BODIES
+# %% ../nbs/02_synth.ipynb #060f3d73
+def _stacked(surfaces): # list of `Surface` -> one batch
+    fields = [k for k,v in vars(surfaces[0]).items() if torch.is_tensor(v)]
+    return replace(surfaces[0], **{k: torch.stack([getattr(s, k) for s in surfaces]) for k in fields})
+
+# %% ../nbs/02_synth.ipynb #44aa56ee
+def _grounded(s, ground, body, depth, g): # body: whether the relief has an outline
+    "Lay a surface on a ground; None: on black, with a mask"
     if ground is None:
         return replace(s, height=s.height.clamp(min=0) if body else s.height, mask=(s.height > 0) | (not body))
     if not body: return s
-    return _place(s, paint((woven if ground == 'cloth' else fractal)(h, w, g, device)*.7*depth, ground, g))
+    relief = woven if ground == 'cloth' else fractal
+    return _place(s, paint(relief(*s.height.shape, g, s.height.device)*.7*depth, ground, g))
+
+# %% ../nbs/02_synth.ipynb #142e0133
+def make_surface(kind='coin', # a key of `RELIEFS`; None: a random one
+                 material='bronze', # a key of `MATERIALS`, or a `Material`; None: a random one
+                 size=192, # pixels: a number, or (h,w)
+                 b=None, # surfaces in a batch; None: one, without the batch axis
+                 seed=0, # number, or a torch.Generator
+                 depth=1., # factor on the relief: 1 as it is, .02 almost flat; (low, high): random between them
+                 device=None, # torch device
+                 ground='slate', # material that a coin, a ball or a lump lies on; None: black, with a mask
+                 **kwargs) -> Surface: # kwargs: for the relief
+    "Make a relief in a material"
+    g = _gen(seed)
+    h,w = (size, size) if np.isscalar(size) else size
+    if min(h, w) < 16: raise InputError(f"size={size}: give at least 16 pixels")
+    if b is not None:
+        args = kind, material, (h,w), None, g, depth, device, ground
+        return _stacked([make_surface(*args, **kwargs) for _ in range(b)])
+    kind = kind or _pick(g, list(RELIEFS))
+    material = material or _pick(g, list(MATERIALS))
+    if not np.isscalar(depth): depth = float(depth[0]*(depth[1]/depth[0])**_rand(g, 1))
+    relief = _known(kind, RELIEFS, 'kind')(h, w, g, device, **kwargs)*depth
+    return _grounded(paint(relief, material, g), ground, kind in BODIES, depth, g)
 
 # %% ../nbs/02_synth.ipynb #5f08b328
 def render(surface, # one `Surface`
@@ -539,8 +749,9 @@ def render(surface, # one `Surface`
     return Capture((x*255).round().byte().permute(0, 2, 3, 1).cpu().numpy(), lights, linear=linear,
                    mask=None if surface.mask is None else surface.mask.cpu().numpy())
 
-def synth_capture(kind='coin', # a key of `RELIEFS`; None: by chance
-                  material='bronze', # a key of `MATERIALS`, or a `Material`; None: by chance
+# %% ../nbs/02_synth.ipynb #dc4d5a33
+def synth_capture(kind='coin', # a key of `RELIEFS`; None: a random one
+                  material='bronze', # a key of `MATERIALS`, or a `Material`; None: a random one
                   n=49, # lights, when `lights` is not given
                   lights=None, # (n,3) directions; None: SynthRTI's rings for 49, else a spiral
                   size=192, # pixels: a number, or (h,w)
@@ -557,9 +768,10 @@ _SAMPLE = dict(kind='coin', material='bronze', seed=7, ground='cloth', motif='ow
 
 def sample_surface(size=192, # pixels
                    ) -> Surface: # on the CPU
-    "What `sample_capture` shows: a bronze coin with an owl, on dark cloth"
+    "Surface of `sample_capture`: a bronze coin with an owl, on dark cloth"
     return make_surface(size=size, **_SAMPLE)
 
+# %% ../nbs/02_synth.ipynb #5cb6eefa
 @functools.lru_cache(4)
 def _sample(size, n): return synth_capture(n=n, size=size, **_SAMPLE)
 
