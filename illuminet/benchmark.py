@@ -117,10 +117,12 @@ def _rows_of(out, about) -> tuple: # rows, angles of normals
     try:
         kept = json.loads(_read_bytes(out, 100_000_000))
         same = kept['about'] == about
-    except (ValueError, KeyError, AttributeError) as e:
+        rows,angles = kept['rows'], kept.get('normals', [])
+        for row in rows: row['capture'], row['method']
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as e:
         raise InputError(f"{out}: not a file of this benchmark ({e}): remove it") from e
     if not same: raise InputError(f"{out}: from other settings or versions: remove it, or name another file")
-    return kept['rows'], kept.get('normals', [])
+    return rows, angles
 
 # %% ../nbs/46_benchmark.ipynb #133bad99
 class _Results:

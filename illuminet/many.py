@@ -7,6 +7,7 @@ __all__ = ['fit_folder', 'fit_many']
 
 # %% ../nbs/48_many.ipynb #6cb7877e
 import json, multiprocessing as mp, os, threading, time, warnings
+from collections import Counter
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,12 +22,12 @@ from .learner import *
 from .benchmark import captures_in
 
 # %% ../nbs/48_many.ipynb #81ebcf39
-def _room(share=1, # processes that share the memory
+def _room(processes=1, # that share the memory
           ) -> int: # bytes
     "Return how much memory photos may take: a quarter of the machine's, divided by the processes"
     try: memory = os.sysconf('SC_PAGE_SIZE')*os.sysconf('SC_PHYS_PAGES')
     except (AttributeError, ValueError, OSError): memory = 8<<30      # not known on this system
-    return memory//4//share
+    return memory//4//processes
 
 # %% ../nbs/48_many.ipynb #1eb6a9b4
 def _photo_bytes(path, size=None) -> int:
@@ -37,18 +38,18 @@ def _photo_bytes(path, size=None) -> int:
     return int(count*height*width*channels*photos.dtype.itemsize*scale**2)
 
 # %% ../nbs/48_many.ipynb #0b5a2c43
-def _load(path, size=None, share=1) -> Capture:
+def _load(path, size=None, processes=1) -> Capture:
     "Load a capture, if it fits into memory"
     needed = _photo_bytes(path, size)
-    if needed > _room(share):
+    if needed > _room(processes):
         raise InputError(f"{path}: {needed/1e9:.1f} GB of photos are too large for this machine: "
                          "give a smaller size, or fit ptm, hsh or rbf, which go through them in strips")
     return Capture.load(path, size=size, progress=False)
 
 # %% ../nbs/48_many.ipynb #010c0b3e
-def _needs_strips(path, method, size, share) -> bool:
+def _needs_strips(path, method, size, processes) -> bool:
     "Return whether the photos are too large, and the method can go through them in strips"
-    return method in ('ptm', 'hsh', 'rbf') and not size and _photo_bytes(path) > _room(share)
+    return method in ('ptm', 'hsh', 'rbf') and not size and _photo_bytes(path) > _room(processes)
 
 # %% ../nbs/48_many.ipynb #0ccf2a09
 def fit_folder(path, # folder with photos and a `.lp` file, or that file
@@ -56,13 +57,13 @@ def fit_folder(path, # folder with photos and a `.lp` file, or that file
                method:str='illuminet', # a key of `Relightable.methods`
                size=None, # longest side in pixels; None: as they are
                stream:bool=False, # strip by strip, even if the photos fit into memory
-               share:int=1, # processes that share the memory
+               processes:int=1, # that share the memory
                **settings, # for the method
                ) -> Relightable:
     "Fit to a capture on disk, and save the model"
     if stream and size: raise InputError("strips are taken from photos as they are: leave out size or stream")
-    if stream or _needs_strips(path, method, size, share): return fit_large(path, out, method, **settings)
-    r = fit(_load(path, size, share), method, **settings)
+    if stream or _needs_strips(path, method, size, processes): return fit_large(path, out, method, **settings)
+    r = fit(_load(path, size, processes), method, **settings)
     r.save(out)
     return r
 
@@ -134,11 +135,11 @@ def _cluster(address): # 'tcp://…', or a Dask cluster -> submit(f, *args)
     with client: yield client.get_executor(pure=False).submit
 
 # %% ../nbs/48_many.ipynb #8cb60f9c
-def _fitted(path, out, about, share) -> dict: # nbytes, seconds, state
+def _fitted(path, out, about, processes) -> dict: # nbytes, seconds, state
     "Fit to one capture, unless it has a model"
     if (out/'config.json').is_file(): return dict(state='done')
     start = time.perf_counter()
-    r = fit_folder(path, out, about['method'], about['size'], about['stream'], share, **about['settings'])
+    r = fit_folder(path, out, about['method'], about['size'], about['stream'], processes, **about['settings'])
     return dict(nbytes=r.nbytes, seconds=round(time.perf_counter()-start, 3), state='done')
 
 # %% ../nbs/48_many.ipynb #fbc29638
@@ -152,12 +153,12 @@ def _messages(caught) -> list: # of str
     return [*dict.fromkeys(str(o.message) for o in caught if issubclass(o.category, UserWarning))]
 
 # %% ../nbs/48_many.ipynb #58ac5462
-def _one(path, out, about, share) -> dict: # a row of the report
+def _one(path, out, about, processes) -> dict: # a row of the report
     "Fit to one capture, and report the result"
     row = dict(capture=out.name)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always', UserWarning)
-        try: row |= _fitted(path, out, about, share)
+        try: row |= _fitted(path, out, about, processes)
         except Exception as e: row |= dict(state='failed', why=_reason(e))
     return row | dict(warnings=_messages(caught))
 
@@ -169,7 +170,7 @@ def _reported(path, about) -> dict: # name -> row
         report = json.loads(_read_bytes(path, 100_000_000))
         rows = {r['capture']: r for r in report['rows']}
         same = report['about'] == about
-    except (OSError, ValueError, KeyError, TypeError) as e:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as e:
         raise InputError(f"{path}: not the report of such a run ({e}): choose another folder") from e
     if not same: raise InputError(f"{path}: from a run with other settings: choose another folder, or remove this one")
     return rows
@@ -236,7 +237,7 @@ def _model_name(path, # of a capture
 def _model_names(folders, out) -> list: # of str
     "Return the names of the models, which must differ"
     names = [_model_name(o, out) for o in folders]
-    if twice := [o for o in names if names.count(o) > 1]:
+    if twice := [name for name,count in Counter(names).items() if count > 1]:
         raise InputError(f"captures: two are named {twice[0]!r}: rename one")
     return names
 
