@@ -15,29 +15,41 @@ from .lights import *
 from .lights import _open_file, _read_bytes
 from .capture import *
 
+# %% ../nbs/05_assets.ipynb #39adf09c
+def _fan(corners): # of a face, as in the file -> triangles
+    ids = [int(corner.split('/')[0])-1 for corner in corners]
+    return [(ids[0], ids[k], ids[k+1]) for k in range(1, len(ids)-1)]
+
 # %% ../nbs/05_assets.ipynb #9a010b85
 def read_mesh(path, # a Wavefront OBJ file
               ): # vertices (n, 3) float32, triangles (m, 3) int
-    "Vertices and triangles"
+    "Read the vertices and triangles of a mesh"
     vertices,triangles = [],[]
     with _open_file(path) as f:
         for line in f:
             kind,_,rest = line.decode().partition(' ')
             if kind == 'v': vertices.append([float(o) for o in rest.split()[:3]])
-            elif kind == 'f':
-                ids = [int(o.split('/')[0])-1 for o in rest.split()]
-                triangles += [(ids[0], ids[k], ids[k+1]) for k in range(1, len(ids)-1)]
+            elif kind == 'f': triangles += _fan(rest.split())
     return np.array(vertices, np.float32), np.array(triangles)
 
 # %% ../nbs/05_assets.ipynb #f74c675f
 def vertex_normals(vertices, # (n, 3)
                    triangles, # (m, 3)
                    ): # (n, 3) unit vectors
-    "Means of the normals of the triangles around each vertex, larger ones counting more"
+    "Mean normals of the triangles around each vertex, weighted by area"
     a,b,c = (vertices[triangles[:, k]] for k in range(3))
     res = np.zeros_like(vertices)
     for k in range(3): np.add.at(res, triangles[:, k], np.cross(b-a, c-a))
     return res/np.maximum(np.linalg.norm(res, axis=1, keepdims=True), 1e-12)
+
+# %% ../nbs/05_assets.ipynb #ab895742
+def _areas(corner): # (m, 3, 3) -> (m,) twice the area of each triangle
+    return np.linalg.norm(np.cross(corner[:, 1]-corner[:, 0], corner[:, 2]-corner[:, 0]), axis=1)
+
+# %% ../nbs/05_assets.ipynb #6c101bb0
+def _barycentric(count, rng): # -> (count, 3, 1) float32 weights of the corners, evenly spread
+    a,b = np.sqrt(rng.random(count)),rng.random(count)
+    return np.stack([1-a, a*(1-b), a*b], 1).astype(np.float32)[..., None]
 
 # %% ../nbs/05_assets.ipynb #16339907
 def points_on(vertices, # (n, 3)
@@ -49,32 +61,35 @@ def points_on(vertices, # (n, 3)
               ): # (count, 3) float32
     "Random points, spread evenly over the smoothed surface"
     corner,normal = vertices[triangles],normals[triangles]
-    area = np.linalg.norm(np.cross(corner[:, 1]-corner[:, 0], corner[:, 2]-corner[:, 0]), axis=1)
+    area = _areas(corner)
     k = rng.choice(len(triangles), count, p=area/area.sum())
-    a,b = np.sqrt(rng.random(count)),rng.random(count)
-    w = np.stack([1-a, a*(1-b), a*b], 1).astype(np.float32)[..., None]
+    w = _barycentric(count, rng)
     flat = (w*corner[k]).sum(1)
     away = ((flat[:, None]-corner[k])*normal[k]).sum(-1, keepdims=True)
     return flat - bulge*(w*away*normal[k]).sum(1)
+
+# %% ../nbs/05_assets.ipynb #a62068cd
+def _turn(angle, i, j): # radians, from axis i to axis j -> (3, 3)
+    m = np.eye(3, dtype=np.float32)
+    m[i, i] = m[j, j] = math.cos(angle)
+    m[i, j],m[j, i] = -math.sin(angle),math.sin(angle)
+    return m
 
 # %% ../nbs/05_assets.ipynb #cc405c0c
 def rotation(yaw, # radians around y
              pitch, # around x
              roll, # around z
              ): # (3, 3) float32
-    "A view: yaw first, roll last"
-    def turn(angle, i, j):
-        m = np.eye(3, dtype=np.float32)
-        m[i, i] = m[j, j] = math.cos(angle)
-        m[i, j],m[j, i] = -math.sin(angle),math.sin(angle)
-        return m
-    return turn(roll, 0, 1)@turn(pitch, 1, 2)@turn(yaw, 0, 2)
+    "Rotation of a view: yaw first, roll last"
+    return _turn(roll, 0, 1)@_turn(pitch, 1, 2)@_turn(yaw, 0, 2)
 
+# %% ../nbs/05_assets.ipynb #97091120
 def splat(points, # (n, 3) in pixels, origin in the middle, y up
           size:int, # pixels along a side
           ): # (size, size) float32, -inf where no point fell
-    "The highest point in each cell"
-    x,y = np.floor(points[:, 0]+size/2).astype(int),np.floor(size/2-points[:, 1]).astype(int)
+    "Highest point in each cell"
+    x = np.floor(points[:, 0]+size/2).astype(int)
+    y = np.floor(size/2-points[:, 1]).astype(int)
     inside = (x >= 0) & (x < size) & (y >= 0) & (y < size)
     z = torch.full((size*size,), -math.inf)
     cell = torch.from_numpy((y*size+x)[inside])
@@ -82,17 +97,28 @@ def splat(points, # (n, 3) in pixels, origin in the middle, y up
 
 # %% ../nbs/05_assets.ipynb #e1b6a0f5
 def _averaged(z): # (2h, 2w) with -inf for nothing -> (h, w) with NaN for nothing
-    "Half the size; of a cell at an edge only the front counts"
+    "Half the size; in a cell at an edge, only the front counts"
     h,w = z.shape[0]//2,z.shape[1]//2
     z = np.where(np.isfinite(z), z, np.nan).reshape(h, 2, w, 2).swapaxes(1, 2).reshape(h, w, 4)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', RuntimeWarning)                            # cells that hold nothing
         return np.nanmean(np.where(z < np.nanmax(z, -1, keepdims=True)-6, np.nan, z), -1)
 
-def _mended(z): # what lies behind a hole between points does not count
+# %% ../nbs/05_assets.ipynb #a57138da
+def _mended(z): # -> z with its holes closed
+    "Fill empty cells, and cells through which the back is seen between points"
     filled = np.where(np.isfinite(z), z, maximum_filter(z, 3))
     middle = median_filter(filled, 5)
     return np.where((filled < middle-5) & np.isfinite(middle), middle, filled)
+
+# %% ../nbs/05_assets.ipynb #15d3ee01
+def _placed(vertices, normals, rng, zoom, size): # -> (n, 3) in pixels of a picture of twice the size
+    "Scale a mesh and move it to the middle"
+    facing = np.flatnonzero(normals[:, 2] > .3)
+    near = zoom > 1 and len(facing)
+    middle = vertices[rng.choice(facing)] if near else (vertices.max(0)+vertices.min(0))/2
+    v = vertices-middle
+    return v*(2*size*zoom/np.ptp(v[:, :2], axis=0).max())
 
 # %% ../nbs/05_assets.ipynb #278aec24
 def depth_map(vertices, # (n, 3)
@@ -103,77 +129,96 @@ def depth_map(vertices, # (n, 3)
               zoom:float=.9, # share of the picture that the object fills; above 1: a part of it
               points:int=1_500_000, # drawn on the part that is seen
               ): # (size, size) float32 height in pixels, mean 0, NaN beside the object; None where little is seen
-    "What a distant camera sees of a mesh, as a height field"
+    "Height field of a mesh, as a distant camera sees it"
     normals = vertex_normals(vertices, triangles)
     v,n = (vertices,normals) if view is None else (vertices@view.T, normals@view.T)
-    facing = np.flatnonzero(n[:, 2] > .3)
-    middle = v[rng.choice(facing)] if zoom > 1 and len(facing) else (v.max(0)+v.min(0))/2
-    v = (v-middle)*(2*size*zoom/np.ptp(v[:, :2], axis=0).max())
+    v = _placed(v, n, rng, zoom, size)
     seen = (np.abs(v[triangles][..., :2]).min(1) < 1.1*size).all(1)
     if seen.sum() < 20: return None
     z = _averaged(_mended(splat(points_on(v, triangles[seen], n, points, rng), 2*size)))/2
     return (z-np.nanmean(z)).astype(np.float32) if np.isfinite(z).mean() > .1 else None
 
+# %% ../nbs/05_assets.ipynb #b72ed7db
+ZOOMS = [.9, .9, .9, 1.5, 2.3, 3.5]                                       # each is equally likely
+
+def _random_view(rng): # -> (3, 3) rotation, zoom
+    side = 1.3 if rng.random() < .75 else math.pi
+    view = rotation(*rng.uniform((-side, -.5, -.4), (side, .5, .4)))
+    return view,float(rng.choice(ZOOMS))
+
 # %% ../nbs/05_assets.ipynb #21f9a670
-def depth_maps(folder, # below which the meshes lie
+def depth_maps(folder, # the meshes lie below it
                views:int=20, # of each mesh, three of four from the front half
                size:int=256, # pixels along a side
                seed:int=0, # of the views
                echo=print, # called with a line a mesh
                ) -> np.ndarray: # (n, size, size) float16, NaN beside the object
-    "Views of every mesh"
+    "Depth maps of every mesh from random views"
     rng,res = np.random.default_rng(seed),[]
     for path in sorted(Path(folder).glob('scans/*/mesh.obj')):
         mesh = read_mesh(path)
         for _ in range(views):
-            side = 1.3 if rng.random() < .75 else math.pi
-            view = rotation(*rng.uniform((-side, -.5, -.4), (side, .5, .4)))
-            z = depth_map(*mesh, rng, view, size, float(rng.choice([.9, .9, .9, 1.5, 2.3, 3.5])))
+            view,zoom = _random_view(rng)
+            z = depth_map(*mesh, rng, view, size, zoom)
             if z is not None: res.append(z.astype(np.float16))
         echo(f'{path.parent.name}: {len(res)} views')
     return np.stack(res)
 
+# %% ../nbs/05_assets.ipynb #dcf6ffc2
+def _run_channel(raw, at, channel): # fills `channel` (w,) from position `at` -> position behind it
+    k = 0
+    while k < len(channel):
+        n = raw[at]
+        run = n > 128
+        n -= 128*run
+        channel[k:k+n] = np.frombuffer(raw, np.uint8, 1 if run else n, at+1)
+        k += n
+        at += 1+(1 if run else n)
+    return at
+
+# %% ../nbs/05_assets.ipynb #160a0c82
+def _run_lengths(raw, h, w): # -> (h, w, 4) uint8
+    res,at = np.empty((h, 4, w), np.uint8),0
+    for row in res:
+        at += 4                                                              # the marker of a coded row
+        for channel in row: at = _run_channel(raw, at, channel)
+    return res.swapaxes(1, 2)
+
 # %% ../nbs/05_assets.ipynb #94bc982a
 def read_hdr(path, # Radiance RGBE (.hdr), plain or run-length coded
              ) -> np.ndarray: # (h, w, 3) float32 radiance
-    "An environment map"
+    "Read an environment map"
     data = _read_bytes(path, 2_000_000_000)
     start = data.index(b'\n\n')+2
     end = data.index(b'\n', start)
     _,h,_,w = data[start:end].split()
     h,w,raw = int(h),int(w),data[end+1:]
-    rgbe = _run_lengths(raw, h, w) if raw[:2] == b'\x02\x02' else np.frombuffer(raw, np.uint8, h*w*4).reshape(h, w, 4)
+    coded = raw[:2] == b'\x02\x02'
+    rgbe = _run_lengths(raw, h, w) if coded else np.frombuffer(raw, np.uint8, h*w*4).reshape(h, w, 4)
     return rgbe[..., :3]*np.exp2(rgbe[..., 3:].astype(np.float32)-136)
 
-def _run_lengths(raw, h, w): # -> (h, w, 4) uint8
-    res,at = np.empty((h, 4, w), np.uint8),0
-    for row in res:
-        at += 4
-        for channel in row:
-            k = 0
-            while k < w:
-                n,at = raw[at],at+1
-                run = n > 128
-                n -= 128*run
-                channel[k:k+n] = np.frombuffer(raw, np.uint8, 1 if run else n, at)
-                k,at = k+n,at+(1 if run else n)
-    return res.swapaxes(1, 2)
+# %% ../nbs/05_assets.ipynb #b64a45a0
+def _height(path): # -> (h, w) float32 in 0..1; None where it is flat
+    h = read_image(path)[..., 0].astype(np.float32)
+    return (h-h.min())/np.ptp(h) if np.ptp(h) > 4000 else None
+
+# %% ../nbs/05_assets.ipynb #5a94ab39
+def _depths(depths): # array, `.npy` file, or None
+    if not isinstance(depths, (str, Path)): return depths
+    _open_file(depths).close()
+    return np.load(depths, mmap_mode='r')
 
 # %% ../nbs/05_assets.ipynb #f8a878a5
 class Assets:
     "Depth maps, relief heights, base colours and environments from a folder"
     def __init__(self,
-                 folder, # see the table above; each part may be missing
+                 folder, # see the table above; meshes and environments may be missing
                  depths=None, # (n, h, w) from `depth_maps`, or a `.npy` file of them; None: no statues
                  ):
         folder = Path(folder)
-        if isinstance(depths, (str, Path)): _open_file(depths).close(); depths = np.load(depths, mmap_mode='r')
-        self.depths = depths
+        self.depths = _depths(depths)
         self.heights = [h for o in sorted(folder.glob('materials/*/height.png')) if (h := _height(o)) is not None]
         self.colours = sorted(folder.glob('albedo/*/*.jpg')) + 6*sorted(folder.glob('materials/*/albedo.jpg'))
         self.skies = [read_hdr(o) for o in sorted(folder.glob('hdri/*.hdr'))]
-        if not self.heights or not self.colours: raise InputError(f"{folder}: holds no materials/*/height.png or no albedo/*/*.jpg: give the folder of assets")
-
-def _height(path): # -> (h, w) float32 in 0..1; None where it is flat
-    h = read_image(path)[..., 0].astype(np.float32)
-    return (h-h.min())/np.ptp(h) if np.ptp(h) > 4000 else None
+        if self.heights and self.colours: return
+        raise InputError(f"{folder}: holds no materials/*/height.png or no albedo/*/*.jpg: give the folder of assets")

@@ -23,21 +23,25 @@ _style = {'font.size': 9, 'font.family': 'sans-serif', 'text.color': '#333333', 
     'axes.spines.top': False, 'axes.spines.right': False, 'legend.frameon': False, 'legend.fontsize': 8}
 _style |= {f'{a}tick.{k}': v for a in 'xy' for k, v in {'color': _grey, 'labelsize': 7.5, 'major.width': .6}.items()}
 
+# %% ../nbs/04_viz.ipynb #2f6c0f5d
 class _Fig(Figure):
-    "A figure outside pyplot that a notebook shows by itself"
+    "Figure outside pyplot that displays itself in a notebook"
     def __init__(self, w, h):
         super().__init__(figsize=(w, h), dpi=100, layout='constrained', facecolor='white')
         FigureCanvasAgg(self)
     def _bytes(self, kind, **kwargs):
-        f = io.BytesIO(); self.savefig(f, format=kind, dpi=self.dpi, **kwargs); return f.getvalue()
+        f = io.BytesIO()
+        self.savefig(f, format=kind, dpi=self.dpi, **kwargs)
+        return f.getvalue()
     def _ipython_display_(self):
         from IPython.display import display
         kind, data = 'png', self._bytes('png')
         if len(data) > 120_000: kind, data = 'jpeg', self._bytes('jpeg', pil_kwargs=dict(quality=90, subsampling=0))
         display({f'image/{kind}': data, 'text/plain': str(self)}, raw=True)
 
+# %% ../nbs/04_viz.ipynb #a0a04116
 def _save(fig, out):
-    "Write `fig` to the path `out`, if one is given; hand it back"
+    "Write `fig` to the path `out`, if there is one, and return it"
     if out is not None:
         with atomic_path(out) as p: fig.savefig(p, format=Path(out).suffix[1:].lower() or 'png', dpi=150)
     return fig
@@ -46,10 +50,12 @@ def _save(fig, out):
 def _u8(image): return np.nan_to_num(_coded(image)).astype(np.uint8)
 
 def _show(ax, image, **kwargs):
-    "A picture without frame or ticks; its labels stay usable"
-    ax.set(xticks=[], yticks=[]); ax.spines[:].set_visible(False)
+    "Draw a picture without frame or ticks; its labels stay usable"
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
     return ax.imshow(image, **kwargs)
 
+# %% ../nbs/04_viz.ipynb #e149ea64
 def _relit(source, lights):
     "Pictures (n,h,w,3) under `lights` of a relightable, of a function of one light, or pictures as they are"
     if hasattr(source, 'relight'): return source.relight(lights)
@@ -59,9 +65,22 @@ def _relit(source, lights):
         raise InputError(f"{len(images)} pictures for {len(lights)} lights: give each picture its light")
     return images
 
+# %% ../nbs/04_viz.ipynb #c913f4b8
 def _some(n, most): return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int))
 
 def _aspect(images): return images[0].shape[0]/images[0].shape[1]
+
+# %% ../nbs/04_viz.ipynb #8956d135
+def _ball(light, n=64): # -> (n,n) brightness 0..1 of a matt ball
+    x, y = np.meshgrid(np.linspace(-1, 1, n), np.linspace(1, -1, n))
+    shade = np.stack([x, y, np.sqrt(np.clip(1 - x**2 - y**2, 0, 1))], -1) @ light
+    return .45 + .55*shade.clip(0)
+
+def _dot(ax, light):
+    "Draw the light's dot; from behind, it is hollow and on the rim"
+    front = light[2] >= 0
+    xy = light[:2] if front else light[:2]/max(np.hypot(*light[:2]), 1e-6)
+    ax.add_patch(Circle(xy, .2, fc=_orange if front else 'white', ec='white' if front else _orange, lw=.7))
 
 # %% ../nbs/04_viz.ipynb #a4078e42
 @mpl.rc_context(_style)
@@ -69,17 +88,14 @@ def draw_light(
     ax, # matplotlib axes to draw in
     light, # direction (3,): x right, y top, z to the camera
 ): # the axes
-    "One light as a dot on a lit ball"
+    "Draw one light as a dot on a lit ball"
     (light,) = _unit_rows(light)
-    x, y = np.meshgrid(np.linspace(-1, 1, 64), np.linspace(1, -1, 64))
-    shade = np.stack([x, y, np.sqrt(np.clip(1 - x**2 - y**2, 0, 1))], -1) @ light
-    ball = ax.imshow(.45 + .55*shade.clip(0), 'gray', vmin=0, vmax=1, extent=(-1, 1, -1, 1), interpolation='bilinear')
+    ball = ax.imshow(_ball(light), 'gray', vmin=0, vmax=1, extent=(-1, 1, -1, 1), interpolation='bilinear')
     ball.set_clip_path(Circle((0, 0), 1, transform=ax.transData))
     ax.add_patch(Circle((0, 0), 1, fill=False, ec='#777777', lw=.6))
-    front = light[2] >= 0
-    xy = light[:2] if front else light[:2]/max(np.hypot(*light[:2]), 1e-6)
-    ax.add_patch(Circle(xy, .2, fc=_orange if front else 'white', ec='white' if front else _orange, lw=.7))
-    ax.set(xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), aspect='equal'); ax.axis('off')
+    _dot(ax, light)
+    ax.set(xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), aspect='equal')
+    ax.axis('off')
     return ax
 
 # %% ../nbs/04_viz.ipynb #393eac7b
@@ -91,19 +107,34 @@ def _held(held, lights):
     mask[held if held.size else []] = True
     return lights, mask
 
-def _draw_dome(ax):
-    "Rings of elevation, spokes of azimuth"
-    label = dict(color=_grey, ha='center', va='center', size=7)
-    for a in np.radians(range(0, 360, 45)):
-        x, y = np.cos(a), np.sin(a)
-        ax.plot([0, x], [0, y], c='#dddddd', lw=.5, zorder=.6)
-        ax.text(1.1*x, 1.1*y, f'{np.degrees(a):.0f}°', **label)
-    for e in (0, 30, 60):
-        r = np.cos(np.radians(e))
-        ax.add_patch(Circle((0, 0), r, fc='none' if e else '#f7f7f7', ec='#bbbbbb', lw=.6, zorder=.5))
-        if e: ax.text(-.925*r, -.38*r, f'{e}°', bbox=dict(fc='#f7f7f7', ec='none', pad=.8), **label)
-    ax.set(xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), aspect='equal'); ax.axis('off')
+# %% ../nbs/04_viz.ipynb #7bd9bfa8
+_label = dict(color=_grey, ha='center', va='center', size=7)
 
+def _draw_azimuth(ax, a): # radians
+    x, y = np.cos(a), np.sin(a)
+    ax.plot([0, x], [0, y], c='#dddddd', lw=.5, zorder=.6)
+    ax.text(1.1*x, 1.1*y, f'{np.degrees(a):.0f}°', **_label)
+
+def _draw_elevation(ax, e): # degrees
+    r = np.cos(np.radians(e))
+    ax.add_patch(Circle((0, 0), r, fc='none' if e else '#f7f7f7', ec='#bbbbbb', lw=.6, zorder=.5))
+    if e: ax.text(-.925*r, -.38*r, f'{e}°', bbox=dict(fc='#f7f7f7', ec='none', pad=.8), **_label)
+
+# %% ../nbs/04_viz.ipynb #58be0dae
+def _draw_dome(ax):
+    "Draw rings of elevation and spokes of azimuth"
+    for a in np.radians(range(0, 360, 45)): _draw_azimuth(ax, a)
+    for e in (0, 30, 60): _draw_elevation(ax, e)
+    ax.set(xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), aspect='equal')
+    ax.axis('off')
+
+# %% ../nbs/04_viz.ipynb #5a81bfc1
+def _draw_dots(ax, lights, colour, marker, label):
+    x, y, z = lights.T
+    if not len(x): return
+    ax.scatter(x, y, s=20, marker=marker, ec=colour, c=np.where(z < 0, 'white', colour), label=f'{len(x)} {label}')
+
+# %% ../nbs/04_viz.ipynb #fb1f74e2
 @mpl.rc_context(_style)
 def show_dome(
     lights, # directions (n,3), or a `Capture`
@@ -111,12 +142,13 @@ def show_dome(
     names=None, # n labels, written beside the dots
     out=None, # path to save the figure to
 ): # the figure
-    "The light dome from above"
+    "Draw the light dome from above"
     lights, held = _held(held, _unit_rows(getattr(lights, 'lights', lights)))
-    fig = _Fig(3.6, 3.8); ax = fig.subplots(); _draw_dome(ax)
-    for sel, c, m, label in ((~held, _blue, 'o', 'lights'), (held, _orange, 'D', 'held out')):
-        x, y, z = lights[sel].T
-        if len(x): ax.scatter(x, y, s=20, marker=m, ec=c, c=np.where(z < 0, 'white', c), label=f'{len(x)} {label}')
+    fig = _Fig(3.6, 3.8)
+    ax = fig.subplots()
+    _draw_dome(ax)
+    _draw_dots(ax, lights[~held], _blue, 'o', 'lights')
+    _draw_dots(ax, lights[held], _orange, 'D', 'held out')
     for (x, y, _), name in zip(lights, [] if names is None else names):
         ax.text(x, y + .04, name, size=6, ha='center', va='bottom')
     fig.legend(*ax.get_legend_handles_labels(), loc='outside lower center', ncols=2, handletextpad=.2)
@@ -124,16 +156,18 @@ def show_dome(
 
 # %% ../nbs/04_viz.ipynb #efbd6704
 def _grid(n, cols, w, h):
-    "A figure of `n` axes, each `w` by `h` inches, in rows of at most `cols`"
-    cols = max(1, min(cols, n)); rows = -(-n//cols)
+    "Figure of `n` axes, each `w` by `h` inches, in rows of at most `cols`"
+    cols = max(1, min(cols, n))
+    rows = -(-n//cols)
     fig = _Fig(cols*w, rows*h)
     fig.get_layout_engine().set(w_pad=.03, h_pad=.03, wspace=0, hspace=0)
     axs = fig.subplots(rows, cols, squeeze=False).ravel()
     for ax in axs[n:]: ax.axis('off')
     return fig, axs[:n]
 
+# %% ../nbs/04_viz.ipynb #5f54d480
 def _sheet(images, lights, labels, cols):
-    "Pictures in rows, a disc in each one's corner, a label below"
+    "Draw pictures in rows, a disc in the corner of each, a label below"
     w = 8/max(min(cols, len(lights)), 4)
     fig, axs = _grid(len(lights), cols, w, w*_aspect(images) + .17*(labels is not None))
     for i, ax in enumerate(axs):
@@ -142,6 +176,7 @@ def _sheet(images, lights, labels, cols):
         if labels is not None: ax.set_xlabel(str(labels[i])[-16:], fontsize=7, labelpad=1.5)
     return fig
 
+# %% ../nbs/04_viz.ipynb #43f529fd
 @mpl.rc_context(_style)
 def show_relit(
     source, # relightable, function of one light, `Capture`, or pictures (n,h,w,3)
@@ -150,7 +185,7 @@ def show_relit(
     cols=6, # pictures in a row
     out=None, # path to save the figure to
 ): # the figure
-    "Pictures under lights, each with its light on a disc"
+    "Draw pictures under lights, each with its light on a disc"
     lights = _unit_rows(lights)
     return _save(_sheet(_relit(source, lights), lights, labels, cols), out)
 
@@ -162,7 +197,7 @@ def contact_sheet(
     cols=8, # pictures in a row
     out=None, # path to save the figure to
 ): # the figure
-    "Pictures of a capture with lights and names"
+    "Draw pictures of a capture with lights and names"
     idx = _some(len(cap), n)
     images, labels = _relit(cap[idx], cap.lights[idx]), [Path(cap.names[i]).stem for i in idx]
     return _save(_sheet(images, cap.lights[idx], labels, cols), out)
@@ -175,14 +210,17 @@ def _error(pred, target, mask=None):
 
 def _scale(errors): return max(4, float(np.nanpercentile(np.stack(errors), 99.5)))
 
+# %% ../nbs/04_viz.ipynb #e9d8221f
 def _show_error(ax, pred, target, mask, vmax):
     ax.set_xlabel(f'{psnr(pred, target, mask):.1f} dB', labelpad=2)
     return _show(ax, _error(pred, target, mask), cmap='magma', vmin=0, vmax=vmax)
 
 def _bar(fig, im, axs):
     bar = fig.colorbar(im, ax=axs, shrink=min(1, 1.8/fig.get_figheight()), aspect=14, pad=.02)
-    bar.set_label('absolute error, grey levels of 255', fontsize=7); bar.outline.set_visible(False)
+    bar.set_label('absolute error, grey levels of 255', fontsize=7)
+    bar.outline.set_visible(False)
 
+# %% ../nbs/04_viz.ipynb #b281ab51
 @mpl.rc_context(_style)
 def error_map(
     pred, # predicted picture (h,w,3)
@@ -191,11 +229,38 @@ def error_map(
     vmax=None, # grey levels at the scale's end; None: from the picture
     out=None, # path to save the figure to
 ): # the figure
-    "The absolute error of one picture, with its PSNR"
+    "Draw the absolute error of one picture, with its PSNR"
     fig = _Fig(3.4, 2.6*_aspect([target]) + .3)
     ax = fig.subplots()
     _bar(fig, _show_error(ax, pred, target, mask, vmax or _scale([_error(pred, target, mask)])), ax)
     return _save(fig, out)
+
+# %% ../nbs/04_viz.ipynb #86c6c66d
+def _checked(lights, targets, preds):
+    "Raise `InputError` unless each list has a picture for each light"
+    for name, pictures in [('targets', targets), *preds.items()]:
+        if len(pictures) == len(lights): continue
+        raise InputError(f"{name}: {len(pictures)} pictures for {len(lights)} lights: give one each")
+
+def _inputs(inputs, n): # -> n pictures, or None
+    return [inputs]*n if inputs is not None and np.ndim(inputs) == 3 else inputs
+
+# %% ../nbs/04_viz.ipynb #b7394c8a
+def _panel(titles, with_input, rows, aspect): # -> figure, axes (rows, columns)
+    "Empty comparison panel with its titles"
+    widths = [1]*with_input + [.4, 1] + [1]*len(titles)
+    fig = _Fig(1.5*sum(widths) + .8, rows*(1.5*aspect + .22) + .2)
+    axs = fig.subplots(rows, len(widths), squeeze=False, width_ratios=widths)
+    for ax, title in zip(axs[0], ['input']*with_input + ['light', 'target'] + titles): ax.set_title(title)
+    return fig, axs
+
+# %% ../nbs/04_viz.ipynb #57918c2d
+def _draw_target(ax_light, ax, light, target, name):
+    "Draw the light of a row and its true picture"
+    ax_light.set_box_aspect(_aspect([target])/.4)
+    ax_light.axis('off')
+    draw_light(ax_light.inset_axes([0, 0, 1, 1]), light)
+    _show(ax, _u8(target)).axes.set_xlabel(name[-24:], size=7, labelpad=2)
 
 # %% ../nbs/04_viz.ipynb #01a6997b
 @mpl.rc_context(_style)
@@ -210,24 +275,21 @@ def comparison(
     vmax=None, # grey levels at the error scale's end; None: from the pictures
     out=None, # path to save the figure to
 ): # the figure
-    "Input, light, target, prediction and error, side by side"
-    lights, preds = _unit_rows(lights), predictions if isinstance(predictions, dict) else {'prediction': predictions}
-    for k, p in [('targets', targets), *preds.items()]:
-        if len(p) != len(lights): raise InputError(f"{k}: {len(p)} pictures for {len(lights)} lights: give one each")
-    inputs = None if inputs is None else [inputs]*len(lights) if np.ndim(inputs) == 3 else inputs
-    idx, titles = _some(len(lights), rows), [o for k in preds for o in (k, 'error')]
+    "Draw input, light, target, prediction and error side by side"
+    lights = _unit_rows(lights)
+    preds = predictions if isinstance(predictions, dict) else {'prediction': predictions}
+    _checked(lights, targets, preds)
+    inputs, idx = _inputs(inputs, len(lights)), _some(len(lights), rows)
     vmax = vmax or _scale([_error(p[i], targets[i], mask) for p in preds.values() for i in idx])
-    widths = [1]*(inputs is not None) + [.4, 1] + [1]*len(titles)
-    fig = _Fig(1.5*sum(widths) + .8, len(idx)*(1.5*_aspect(targets) + .22) + .2)
-    axs = fig.subplots(len(idx), len(widths), squeeze=False, width_ratios=widths)
+    titles = [title for name in preds for title in (name, 'error')]
+    fig, axs = _panel(titles, inputs is not None, len(idx), _aspect(targets))
     for i, row in zip(idx, axs):
-        if inputs is not None: _show(row[0], _u8(inputs[i])); row = row[1:]
-        row[0].set_box_aspect(_aspect(targets)/.4); row[0].axis('off')
-        draw_light(row[0].inset_axes([0, 0, 1, 1]), lights[i])
-        _show(row[1], _u8(targets[i])).axes.set_xlabel('' if names is None else str(names[i])[-24:], size=7, labelpad=2)
+        if inputs is not None: _show(row[0], _u8(inputs[i]))
+        row = row[-2 - len(titles):]
+        _draw_target(*row[:2], lights[i], targets[i], '' if names is None else str(names[i]))
         for ax, ax_err, p in zip(row[2::2], row[3::2], preds.values()):
-            _show(ax, _u8(p[i])); im = _show_error(ax_err, p[i], targets[i], mask, vmax)
-    for ax, t in zip(axs[0], ['input']*(inputs is not None) + ['light', 'target'] + titles): ax.set_title(t)
+            _show(ax, _u8(p[i]))
+            im = _show_error(ax_err, p[i], targets[i], mask, vmax)
     _bar(fig, im, axs[:, -1])
     return _save(fig, out)
 
@@ -238,27 +300,45 @@ def _terms(df):
     names = dict.fromkeys(c.removeprefix('train_').removeprefix('valid_') for c in cols)
     return {k: [c for c in (f'train_{k}', f'valid_{k}', k) if c in cols] for k in sorted(names, key='loss'.__ne__)}
 
+# %% ../nbs/04_viz.ipynb #f33ad02a
+def _history(history): # path, DataFrame, or dict of columns -> DataFrame, panels
+    df = pd.read_csv(_open_file(history, 100_000_000)) if isinstance(history, (str, Path)) else pd.DataFrame(history)
+    if len(df) and (terms := _terms(df)): return df, terms
+    raise InputError("history: no curve in it; give columns such as train_loss, valid_loss")
+
+# %% ../nbs/04_viz.ipynb #d2f63f3a
+def _best(df): # -> row of the best epoch, or None
+    "Row of the highest validation PSNR, or of the lowest loss"
+    key = next((c for c in ('valid_psnr', 'valid_loss', 'train_loss') if c in df and df[c].notna().any()), None)
+    if key is None: return None
+    return (np.nanargmax if key.endswith('psnr') else np.nanargmin)(df[key])
+
+# %% ../nbs/04_viz.ipynb #67913c06
+def _draw_curves(ax, x, df, cols):
+    "Draw the curves of one term; a wide range gets a logarithmic axis"
+    for c in cols:
+        colour, label = (_grey, 'train') if c.startswith('train_') else (_blue, 'validation')
+        ax.plot(x, df[c], c=colour, marker='o' if len(x) < 3 else None, lw=1.4, ms=3, label=label)
+    values = df[cols].to_numpy(float)
+    values = values[np.isfinite(values)]
+    if values.size and values.min() > 0 and values.max() > 20*values.min(): ax.set_yscale('log')
+    else: ax.locator_params(axis='y', nbins=6)
+
+# %% ../nbs/04_viz.ipynb #74ec7b78
 @mpl.rc_context(_style)
 def plot_losses(
     history, # path of a `history.csv`, DataFrame, or dict of columns
     out=None, # path to save the figure to
 ): # the figure
-    "Training and validation curves, a panel for each term, the best epoch marked"
-    df = pd.read_csv(_open_file(history, 100_000_000)) if isinstance(history, (str, Path)) else pd.DataFrame(history)
-    if not len(df) or not (terms := _terms(df)):
-        raise InputError("history: no curve in it; give columns such as train_loss, valid_loss")
+    "Plot training and validation curves, a panel for each term, with the best epoch marked"
+    df, terms = _history(history)
     x = df['epoch'].to_numpy() if 'epoch' in df else np.arange(len(df))
-    key = next((c for c in ('valid_psnr', 'valid_loss', 'train_loss') if c in df and df[c].notna().any()), None)
+    best = _best(df)
     fig, axs = _grid(len(terms), 3, 2.7, 1.67)
     fig.get_layout_engine().set(w_pad=.06, h_pad=.06)
     for ax, (name, cols) in zip(axs, terms.items()):
-        for c in cols:
-            colour, label = (_grey, 'train') if c.startswith('train_') else (_blue, 'validation')
-            ax.plot(x, df[c], c=colour, marker='o' if len(x) < 3 else None, lw=1.4, ms=3, label=label)
-        v = df[cols].to_numpy(float); v = v[np.isfinite(v)]
-        if v.size and v.min() > 0 and v.max() > 20*v.min(): ax.set_yscale('log')
-        else: ax.locator_params(axis='y', nbins=6)
-        if key: ax.axvline(b := x[(np.nanargmax if key.endswith('psnr') else np.nanargmin)(df[key])], c=_orange, lw=.9, ls='--', zorder=0, label=f'best: {b:g}')
+        _draw_curves(ax, x, df, cols)
+        if best is not None: ax.axvline(x[best], c=_orange, lw=.9, ls='--', zorder=0, label=f'best: {x[best]:g}')
         ax.set_title('PSNR (dB)' if name == 'psnr' else name, loc='left')
         ax.xaxis.get_major_locator().set_params(integer=True)
     fig.legend(*axs[0].get_legend_handles_labels(), loc='outside upper right', ncols=3, handlelength=1.2)
@@ -273,30 +353,46 @@ def orbit(
     "A circle of lights around the camera's axis, counter-clockwise from +x"
     return from_angles(np.arange(n)*2*np.pi/n, np.radians(elevation_deg))
 
+# %% ../nbs/04_viz.ipynb #66b3ed89
+def _disc(light, r): # -> RGBA picture, 2r pixels a side
+    "Draw the light's disc at four times its size, then scale it down"
+    disc = Image.new('RGBA', (8*r, 8*r))
+    draw = ImageDraw.Draw(disc)
+    draw.ellipse((8, 8, 8*r - 9, 8*r - 9), fill=(255, 255, 255, 190), outline=(90, 90, 90, 255), width=4)
+    draw.circle((4*r + 3.2*r*light[0], 4*r - 3.2*r*light[1]), .7*r, fill=_orange)
+    return disc.resize((2*r, 2*r), Image.Resampling.LANCZOS)
+
+# %% ../nbs/04_viz.ipynb #c07a142b
 def _frame(image, light, size, disc):
     "One frame with at most `size` pixels a side and even sides, the light's disc in its corner"
-    im = Image.fromarray(_u8(image)); s = min(1, size/max(im.size))
-    im = im.resize([max(2, int(o*s)//2*2) for o in im.size], Image.Resampling.LANCZOS)
+    im = Image.fromarray(_u8(image))
+    scale = min(1, size/max(im.size))
+    im = im.resize([max(2, int(o*scale)//2*2) for o in im.size], Image.Resampling.LANCZOS)
     if not disc: return im
-    r = max(8, im.width//11); m = Image.new('RGBA', (8*r, 8*r)); d = ImageDraw.Draw(m)
-    d.ellipse((8, 8, 8*r - 9, 8*r - 9), fill=(255, 255, 255, 190), outline=(90, 90, 90, 255), width=4)
-    d.circle((4*r + 3.2*r*light[0], 4*r - 3.2*r*light[1]), .7*r, fill=_orange)
-    m = m.resize((2*r, 2*r), Image.Resampling.LANCZOS)
-    im.paste(m, (r//3, im.height - 2*r - r//3), m)
+    r = max(8, im.width//11)
+    mark = _disc(light, r)
+    im.paste(mark, (r//3, im.height - 2*r - r//3), mark)
     return im
 
+# %% ../nbs/04_viz.ipynb #9f29c394
 def _one_palette(frames):
-    "Frames of a GIF in the same 255 colours: with a palette each they flicker"
+    "Frames of a GIF in the same 255 colours"
     some = frames[::max(1, len(frames)//8)] + [Image.new('RGB', (frames[0].width, 16), _orange)]
     pal = Image.fromarray(np.concatenate([np.asarray(o) for o in some])).quantize(255)
     return [o.quantize(palette=pal, dither=Image.Dither.NONE) for o in frames]
 
+# %% ../nbs/04_viz.ipynb #5aa3b300
 def _write_mp4(path, frames, fps, name):
-    "Frames as H.264"
+    "Write frames as H.264"
     try:
         import imageio.v2 as imageio
         imageio.mimwrite(path, [np.asarray(o) for o in frames], format='FFMPEG', fps=fps, macro_block_size=2)
     except ImportError: raise InputError(f"{name}: pip install imageio[ffmpeg], or write a .gif or .webp") from None
+
+def _write_film(path, frames, fps, kind, name): # kind: suffix, with its dot
+    if kind == '.mp4': return _write_mp4(path, frames, fps, name)
+    first, *rest = _one_palette(frames) if kind == '.gif' else frames
+    first.save(path, format=kind[1:].upper(), save_all=True, append_images=rest, duration=round(1000/fps), loop=0)
 
 # %% ../nbs/04_viz.ipynb #b2f5e991
 def animate(
@@ -307,16 +403,12 @@ def animate(
     size=320, # longest side in pixels, at most
     disc=True, # draw the light in the corner?
 ): # the path
-    "A film of `source` under moving light"
+    "Write a film of `source` under moving light"
     lights, out = _unit_rows(orbit() if lights is None else lights), Path(out)
     kind = out.suffix.lower()
     if kind not in ('.gif', '.webp', '.mp4'): raise InputError(f"{out.name}: a film's suffix is .gif, .webp or .mp4")
     images = (source.relight(o) for o in lights) if hasattr(source, 'relight') else _relit(source, lights)
     with claim(out):
         frames = [_frame(im, o, size, disc) for im, o in zip(images, lights)]
-        with atomic_path(out) as p:
-            if kind == '.mp4': _write_mp4(p, frames, fps, out.name)
-            else:
-                first, *rest = _one_palette(frames) if kind == '.gif' else frames
-                first.save(p, format=kind[1:].upper(), save_all=True, append_images=rest, duration=round(1000/fps), loop=0)
+        with atomic_path(out) as p: _write_film(p, frames, fps, kind, out.name)
     return out
