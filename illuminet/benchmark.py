@@ -7,7 +7,7 @@ __all__ = ['METHODS', 'captures_in', 'normal_errors', 'evaluate_all', 'gains', '
            'table_line']
 
 # %% ../nbs/46_benchmark.ipynb #9f901f5f
-import json, math, os, platform, subprocess, time, warnings
+import json, math, platform, subprocess, time, warnings
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from .lights import *
