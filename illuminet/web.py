@@ -226,7 +226,7 @@ def _no_bundle(folder):
     "Return the name of something in a folder that `to_web` has not written, or None"
     def known(file):
         try: return _is_ours(file)
-        except (OSError, ValueError, AttributeError): return False
+        except (OSError, ValueError, AttributeError, TypeError, RecursionError): return False
     there = sorted(folder.iterdir())
     for file in there:
         if not known(file): return file.name
