@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['app', 'Folder', 'Source', 'Out', 'Size', 'Json', 'Epochs', 'Method', 'Base', 'Schedule', 'Kind', 'Stuff', 'Form',
-           'FitMethod', 'demo', 'train_command', 'fit_command', 'relight_command', 'evaluate_command', 'bake_command',
-           'export_command', 'view', 'render_command', 'info', 'main']
+           'FitMethod', 'PhotoLight', 'PhotoAzimuth', 'PhotoElevation', 'demo', 'train_command', 'fit_command',
+           'relight_command', 'evaluate_command', 'bake_command', 'export_command', 'view', 'render_command', 'info',
+           'main']
 
 # %% ../nbs/50_cli.ipynb #685e1c32
 import contextlib, json, logging, os, signal, sys, threading, time, traceback, warnings
@@ -292,6 +293,12 @@ def _lights(light, # of 'x,y,z'
     from illuminet.lights import as_lights, from_angles
     return as_lights(np.concatenate([np.reshape(rows, (-1, 3)), from_angles(np.deg2rad(azimuth), np.deg2rad(elevation))]))
 
+PhotoLight = Annotated[Optional[str], typer.Option(
+    metavar='X,Y,Z', help="For one photo whose own light is known: its direction.  [default: found]")]
+PhotoAzimuth = Annotated[Optional[float], typer.Option(metavar='DEGREES', help="The same as an azimuth.")]
+PhotoElevation = Annotated[Optional[float], typer.Option(
+    min=-90, max=90, metavar='DEGREES', help="And an elevation.  [default: 45]")]
+
 def _own_light(light, azimuth, elevation): # each may be None -> (1, 3), or None
     "The known light of a single photo"
     own = _lights(*([] if o is None else [o] for o in (light, azimuth, elevation)), '--photo-')
@@ -327,9 +334,9 @@ def relight_command(source:Source,
                     azimuth:Annotated[list[float], typer.Option(metavar='DEGREES', help="Counter-clockwise from the right; may be repeated.")]=(),
                     elevation:Annotated[list[float], typer.Option(min=-90, max=90, metavar='DEGREES',
                                                                   help="Above the picture's plane; one, or one for each azimuth.  [default: 45]")]=(),
-                    photo_light:Annotated[Optional[str], typer.Option(metavar='X,Y,Z', help="For one photo whose own light is known: its direction.  [default: found]")]=None,
-                    photo_azimuth:Annotated[Optional[float], typer.Option(metavar='DEGREES', help="The same as an azimuth.")]=None,
-                    photo_elevation:Annotated[Optional[float], typer.Option(min=-90, max=90, metavar='DEGREES', help="And an elevation.  [default: 45]")]=None,
+                    photo_light:PhotoLight=None,
+                    photo_azimuth:PhotoAzimuth=None,
+                    photo_elevation:PhotoElevation=None,
                     out:Annotated[Path, _to("Picture (.png .jpg .tif), numbered where lights are several; or film (.gif .webp .mp4).")]=Path('relit.png'),
                     method:FitMethod='illuminet',
                     size:Size=None,
@@ -406,12 +413,16 @@ def export_command(source:Source,
                    out:Annotated[Path, _to("File to write; for web a folder.")],
                    method:Annotated[Optional[Method], typer.Option(help="How photos are fitted.  [default: what the form needs, else illuminet]")]=None,
                    size:Size=None,
+                   photo_light:PhotoLight=None,
+                   photo_azimuth:PhotoAzimuth=None,
+                   photo_elevation:PhotoElevation=None,
                    as_json:Json=False,
                   ):
     "Write a model, a capture or a photo for other programs."
+    own = _own_light(photo_light, photo_azimuth, photo_elevation)
     _check_out(out, *dict(web=[], html=['.html', '.htm']).get(to, [f'.{to}']))
     with _working(f'exporting {to}'):
-        r = _relightable(source, method or _writes.get(to, 'illuminet'), size)
+        r = _relightable(source, method or _writes.get(to, 'illuminet'), size, own)
         if to in ('ptm', 'rti') and r.method != (need := _writes[to]):
             raise typer.BadParameter(f"{source}: is of method {r.method}, a .{to} holds {need}: "
                                      f"export the capture, or illuminet fit CAPTURE --method {need}")
@@ -472,16 +483,21 @@ def view(source:Source,
          browser:Annotated[bool, typer.Option(help="Open the page.")]=True,
          method:FitMethod='illuminet',
          size:Size=None,
+         photo_light:PhotoLight=None,
+         photo_azimuth:PhotoAzimuth=None,
+         photo_elevation:PhotoElevation=None,
          as_json:Json=False,
         ):
     "Show a photo, a capture, a model or a folder with a page in the browser, until Ctrl-C."
     import tempfile, webbrowser
+    own = _own_light(photo_light, photo_azimuth, photo_elevation)
     with contextlib.ExitStack() as stack:
         pages = [o for o in ('index.html', 'viewer.html') if (source/o).is_file()]
+        if pages and own is not None: raise typer.BadParameter(f"{source}: holds a page: only a single photo takes its light", param_hint='--photo-light')
         folder = source if pages else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix='illuminet-')))
         server = stack.enter_context(_server(folder, port))
         if not pages:
-            with _working('making the page'): _relightable(source, method, size).to_html(folder/'index.html')
+            with _working('making the page'): _relightable(source, method, size, own).to_html(folder/'index.html')
         url = f"http://127.0.0.1:{server.server_port}/{pages[0] if pages else 'index.html'}"
         _tell(dict(url=url) if as_json else dict(url=url, stop='Ctrl-C'), as_json)
         sys.stdout.flush()
