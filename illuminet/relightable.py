@@ -16,7 +16,7 @@ from safetensors import safe_open
 from threadpoolctl import ThreadpoolController
 from safetensors.numpy import load_file, save
 from .lights import *
-from .lights import _open_file, _printable, _read_bytes
+from .lights import _lock_file, _open_file, _printable, _read_bytes
 from .capture import *
 from .metrics import *
 
@@ -107,14 +107,26 @@ def _without_several(config, # of format 1
 MIGRATIONS[1] = _without_several
 
 # %% ../nbs/11_relightable.ipynb #a7809fc5
+def _stamps(path): # of the files of a saved relightable
+    return [(s.st_ino, s.st_mtime_ns) for s in (os.stat(path/name) for name in ('config.json', 'model.safetensors'))]
+
+def _both_files(path, lazy): # -> config, tensors; None where they are of two runs
+    config = _read_json(path/'config.json')
+    tensors,saved = _load_tensors(path/'model.safetensors', lazy)
+    return (config, tensors) if not saved or json.dumps(saved) == json.dumps(config) else None
+
 def _read_model(path, lazy): # -> config, tensors
     "Both files of one save; where a run is replacing them, the later ones"
-    for _ in range(25):
-        config = _read_json(path/'config.json')
-        tensors,saved = _load_tensors(path/'model.safetensors', lazy)
-        if not saved or json.dumps(saved) == json.dumps(config): return config, tensors
+    if not all(os.path.exists(path/name) for name in ('config.json', 'model.safetensors')): return _both_files(path, lazy)
+    for _ in range(50):
+        before,error = _stamps(path),None
+        try: both = _both_files(path, lazy)
+        except InputError as e: both,error = None,e
+        unchanged = _stamps(path) == before
+        if both and unchanged: return both
+        if unchanged and (error or not os.path.lexists(_lock_file(path))): break       # nobody is replacing them
         time.sleep(.02)
-    raise InputError(f"{path}: config.json and model.safetensors are of two runs: save it again")
+    raise error or InputError(f"{path}: config.json and model.safetensors are of two runs: save it again")
 
 # %% ../nbs/11_relightable.ipynb #d3cf9464
 _ROWS = dict(photos=1, other=1, distance=1, coefficients=1, luminance=1, planes=1, colour=0, image=0, trust=0, index=-2)   # the axis of a tensor that runs from top to bottom

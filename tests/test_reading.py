@@ -91,7 +91,7 @@ def test_regular_files_only(folder, name, put, monkeypatch):
         if there: kept.rename(p)
 
 OPENS = {'open', 'os.open', 'Image.open', 'PIL.Image.open', 'np.load', 'np.fromfile', 'np.genfromtxt', 'np.loadtxt', 'np.memmap', 'pd.read_csv', 'pd.read_json', 'torch.load', 'safe_open', 'load_file', 'exr.File'}
-FREE = {'_without_waiting': 'part of it', '_lock_stamp': 'tells a lock that has gone from one that is in the way', 'static_text': 'files of the package', '_jpeg': 'bytes that it made itself', 'TensorWriter': 'writes', '_make_lock': 'writes', '_sign': 'writes', '_write_strips': 'writes', '_close_streams': 'null device', '_open_streams': 'null device'}
+FREE = {'_without_waiting': 'part of it', '_lock_stamp': 'tells a lock that has gone from one that is in the way', 'static_text': 'files of the package', '_jpeg': 'bytes that it made itself', 'TensorWriter': 'writes', '_make_lock': 'writes', '_make_signed': 'writes', '_sign': 'writes', '_write_strips': 'writes', '_close_streams': 'null device', '_open_streams': 'null device'}
 
 def test_every_opening():
     "No module opens a file to read but by `_open_file`"
