@@ -120,7 +120,7 @@ def test_settings_and_arguments(made, tmp_path):
 def test_no_line_is_forged(made, tmp_path):
     "A line break in a key, or in the name of a capture or an output, begins no line of its own"
     name = 'a\nforged   99 dB'
-    for _ in range(1): shutil.copytree(made/'coin', tmp_path/'all'/name)
+    shutil.copytree(made/'coin', tmp_path/'all'/name)
     lines = good('info', forged_model(tmp_path/'m', **{'x\nforged': 'v'})).splitlines()
     lines += good('evaluate', tmp_path/'all'/name, '--methods', 'ptm').splitlines()
     lines += good('evaluate', '--all', tmp_path/'all', '--methods', 'ptm', '-o', tmp_path/'t.json').splitlines()
