@@ -293,6 +293,7 @@ def forked(task, log):
         for n in (1, 2): os.dup2(log.fileno(), n)
         signal.signal(signal.SIGALRM, late); signal.alarm(60*MINUTES)
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what runs in the background ignore it
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and nohup this
         sys.dont_write_bytecode, os.environ['PYTHONDONTWRITEBYTECODE'] = True, '1'
         good = task()
     except BaseException: traceback.print_exc()
