@@ -31,7 +31,7 @@ readme: .venv/.ready  ## nbs/index.ipynb -> README.md
 api: .venv/.ready  ## freeze the list of public names in .ci/api.txt
 	$(BIN)/python .ci/checks.py --write-api
 
-notebooks: .venv/.ready  ## run all notebooks in place, refresh their outputs; NB='nbs/00_lights.ipynb ...' for some
+notebooks: .venv/.ready  ## run all notebooks in place, refresh their outputs; NB='nbs/01_lights.ipynb ...' for some
 	$(BIN)/python .ci/notebooks.py $(NB)
 	$(MAKE) export
 

@@ -12,6 +12,8 @@ except ImportError: sync_playwright = None
 if not CHROMIUM or not sync_playwright: sys.exit(print(f'skipped: no {"Playwright" if CHROMIUM else "Chromium"}'))
 
 from illuminet.learner import *
+from illuminet.viewer import web_planes
+from illuminet.widget import relight_lamps
 from illuminet.viewer import _readings
 
 FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--use-angle=swiftshader', '--enable-unsafe-swiftshader']

@@ -12,7 +12,7 @@ warnings.simplefilter('ignore')
 import huggingface_hub, numpy as np, pyvips, torch
 from PIL import Image
 from safetensors.numpy import load_file, save_file
-from illuminet import capture as capture_module, cli
+from illuminet import cli, images as images_module
 from illuminet.learner import *
 from illuminet.benchmark import evaluate_all
 from illuminet.callbacks import Callback
@@ -368,7 +368,7 @@ def meanwhile(what, owner, name, at):
 
 def broken_photos(root, change, says):
     "A photo changes while the photos are being read, whole or in strips"
-    for owner,name,at,more in ((capture_module, '_open_file', 50, ()), (pyvips.Region, 'new', 1, ('--stream',))):
+    for owner,name,at,more in ((images_module, '_open_file', 50, ()), (pyvips.Region, 'new', 1, ('--stream',))):
         coin = capture(root/f'coin{len(more)}', 256 if more else 32)                      # larger than what libvips reads ahead
         good('fit', root/'coin', '--method', 'ptm', '-o', root/'model'); before = files(root/'model')
         refused('fit', coin, '--method', 'ptm', *more, '-o', root/'model', says=says, before=meanwhile(lambda: change(coin/'15.png'), owner, name, at))
@@ -379,7 +379,7 @@ def photo_vanishes(root):
     """a photo vanishes while photos are read
     exit code 2, a message that names it; in strips it stays open, and is read to its end"""
     coin = capture(root/'coin0')
-    refused('fit', coin, '--method', 'ptm', '-o', root/'model', says='15.png', before=meanwhile((coin/'15.png').unlink, capture_module, '_open_file', 50))
+    refused('fit', coin, '--method', 'ptm', '-o', root/'model', says='15.png', before=meanwhile((coin/'15.png').unlink, images_module, '_open_file', 50))
     assert not [*root.glob('.*')] and not (root/'model').exists()
 
 @fault
@@ -394,7 +394,7 @@ def photo_replaced(root):
     exit code 2, a message that names it; what stood in the output still stands"""
     broken_photos(root, lambda o: Image.new('RGB', Image.open(o).size).save(o), '15.png')
     shutil.rmtree(root/'coin0'); coin = capture(root/'coin0')
-    refused('fit', coin, '--method', 'ptm', '-o', root/'model', says='15.png', before=meanwhile(lambda: Image.new('RGB', (9, 9)).save(coin/'15.png'), capture_module, '_open_file', 50))
+    refused('fit', coin, '--method', 'ptm', '-o', root/'model', says='15.png', before=meanwhile(lambda: Image.new('RGB', (9, 9)).save(coin/'15.png'), images_module, '_open_file', 50))
 
 def waits(path):
     "Renames, with which every writer ends, wait until a file is there"

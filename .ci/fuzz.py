@@ -11,6 +11,8 @@ warnings.simplefilter('ignore')
 import numpy as np
 from PIL import Image
 from illuminet.learner import *
+from illuminet.relightable import FORMAT
+from illuminet.stream import Strips
 from illuminet.relightable import map_tensors
 from safetensors.numpy import save
 
@@ -129,7 +131,7 @@ def models():
     cap = small()
     net = dict(epochs=1, steps=1, widths=(4, 4), every=None, progress=False)
     wide = Capture(np.random.default_rng(0).integers(0, 256, (13, 12, 13, 3), np.uint8), dome(13))      # SSIM needs 11 pixels
-    rs = [*kinds(), fit(cap, 'rbf'), fit(cap, 'kriging'), fit(cap, 'morph'), bake(fit(cap, 'rbf'), 4, clusters=2), bake(fit(cap, 'rbf'), 3, clusters=1).gridded(4), fit(cap, 'ptm', form='lrgb'),
+    rs = [*kinds(), fit(cap, 'rbf'), fit(cap, 'kriging'), fit(cap, 'shadows'), bake(fit(cap, 'rbf'), 4, clusters=2), bake(fit(cap, 'rbf'), 3, clusters=1).gridded(4), fit(cap, 'ptm', form='lrgb'),
           fit(wide, 'trained', **net), fit(wide, 'unet', **net), fit(cap[:1], 'photo'), fit(Capture(wide.images[:1], None), 'photo'), fit(cap[:2], 'two')]
     named = {np.dtype(v): k for k,v in DTYPES.items()}
     return [json.dumps(dict(config=dict(format=FORMAT, method=r.method, **r.config), tensors={k: [named[v.dtype], *v.shape] for k,v in r.tensors.items()})).encode() for r in rs] + FOUND

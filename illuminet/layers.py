@@ -9,7 +9,8 @@ __all__ = ['NORMS', 'ATTENTIONS', 'conv_layer', 'ChannelAttention', 'SpatialAtte
 # %% ../nbs/20_layers.ipynb #f3bbd4c2
 import torch, torch.nn as nn, torch.nn.functional as F
 from fastcore.basics import patch
-from .lights import InputError, encode_lights, encoding_size
+from .core import InputError
+from .lights import encode_lights, encoding_size
 
 # %% ../nbs/20_layers.ipynb #6406d32b
 def _pick(table, key, what):

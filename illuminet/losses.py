@@ -9,7 +9,7 @@ __all__ = ['TERMS', 'l1_loss', 'mse_loss', 'ssim_map', 'ssim_loss', 'sobel', 'ed
 # %% ../nbs/22_losses.ipynb #668c39de
 import torch, torch.nn as nn, torch.nn.functional as F
 from fastcore.basics import patch
-from .lights import InputError
+from .core import InputError
 from .layers import _full
 
 # %% ../nbs/22_losses.ipynb #21379cd0

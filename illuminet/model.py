@@ -13,7 +13,8 @@ import torch, torch.nn as nn, torch.nn.functional as F
 from fastcore.basics import patch
 from huggingface_hub import PyTorchModelHubMixin
 from safetensors.torch import save_model
-from .lights import InputError, atomic_path, claim, _open_file, _read_bytes
+from .core import *
+from .core import _open_file, _read_bytes
 from .layers import *
 from .layers import _full
 
@@ -101,7 +102,7 @@ def save_pretrained(self:HubNet,
                     ): # what `huggingface_hub` returns
     "Write `config.json` and `model.safetensors`, and a `README.md` if there is none"
     folder = Path(save_directory)
-    with claim(folder), atomic_path(folder/'model.safetensors') as model:
+    with lock_output(folder), atomic_path(folder/'model.safetensors') as model:
         if other := self._other_files(folder):
             raise InputError(f"{folder}: holds {other} of another program, which would be lost: choose another folder")
         whole = model.parent/'net'
@@ -135,7 +136,7 @@ class IllumiNet(UNet, HubNet):
         self.head = nn.Conv2d(widths[0], out_channels, 1)
         if base: nn.init.zeros_(self.head.weight)
         if base: nn.init.zeros_(self.head.bias)
-        self.register_buffer('gain', torch.tensor(1.))
+        self.register_buffer('strength', torch.tensor(1.))
 
 # %% ../nbs/21_model.ipynb #8284a261
 @patch
@@ -158,7 +159,7 @@ def decode(self:IllumiNet,
            features, # from `encode`
            lights, # (b*k, 3) unit vectors, the k lights of a scene next to each other
            base=None, # (b*k, out_channels, h, w) in 0..1, if the network corrects a base
-           reach=None, # (b*k,) in 0..1: how much of the correction each light takes; None: all
+           confidence=None, # (b*k,) in 0..1: how much of the correction each light takes; None: all
            ): # (b*k, out_channels, h, w) in 0..1
     "Predict the pictures under `k` lights of each scene"
     *skips,x = features
@@ -168,7 +169,7 @@ def decode(self:IllumiNet,
     x = torch.cat([x.repeat_interleave(len(lights)//len(x), 0), expand_light(v.to(x), x.shape[-2:]), *low], 1)
     x = _full(self.head(self.climb(self.bottleneck(x), skips, v, maps)))
     if base is None: return torch.sigmoid(x)
-    return torch.sigmoid(logit(base) + self.gain*(x if reach is None else x*reach[:, None, None, None]))
+    return torch.sigmoid(logit(base) + self.strength*(x if confidence is None else x*confidence[:, None, None, None]))
 
 # %% ../nbs/21_model.ipynb #39e59fa4
 @patch
@@ -176,10 +177,10 @@ def forward(self:IllumiNet,
             images, # (b, in_channels, h, w), 0..1
             lights, # (b*k, 3), the k lights of a scene next to each other
             base=None, # (b*k, out_channels, h, w) in 0..1
-            reach=None, # (b*k,) in 0..1
+            confidence=None, # (b*k,) in 0..1
             ): # (b*k, out_channels, h, w) in 0..1
     "Encode each scene once and decode each light"
-    return self.decode(self.encode(images), lights, base, reach)
+    return self.decode(self.encode(images), lights, base, confidence)
 
 # %% ../nbs/21_model.ipynb #12ad5f08
 def _weights(net):

@@ -8,8 +8,9 @@ __all__ = ['environment_lights']
 # %% ../nbs/19_superpose.ipynb #ba740129
 import numpy as np
 from fastcore.basics import patch
+from .core import *
 from .lights import *
-from .capture import *
+from .images import *
 from .relightable import *
 
 # %% ../nbs/19_superpose.ipynb #f2ecae81

@@ -2,8 +2,9 @@
 import io
 import numpy as np, pytest, pyvips, tifffile
 from PIL import Image, ImageCms
-from illuminet.learner import Capture, InputError, Strips, dome, read_image, to_float, write_lp, write_png
-from illuminet.capture import _FORMATS, _suffixes
+from illuminet.learner import Capture, InputError, dome, read_image, to_float, write_lp, write_png
+from illuminet.images import _FORMATS, _suffixes
+from illuminet.stream import Strips
 
 h,w = 20,26
 y,x = np.mgrid[0:1:h*1j, 0:1:w*1j]

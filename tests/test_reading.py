@@ -5,6 +5,9 @@ import numpy as np, pytest
 from safetensors.numpy import save
 import illuminet
 from illuminet.learner import *
+from illuminet.relightable import FORMAT
+from illuminet.kriging import light_kernels
+from illuminet.stream import Strips
 from illuminet.learner import fit
 from illuminet.assets import Assets, read_hdr, read_mesh
 from illuminet.benchmark import evaluate_all
@@ -156,8 +159,8 @@ def test_models(tmp_path):
     baked = dict(planes=np.zeros((1, 1, 1), np.uint8), low=np.zeros((1, 1), np.float32), high=np.ones((1, 1), np.float32), basis=np.zeros((1, n, 2, 3), np.float16), lights=lights)
     one = fit(Capture(small().images[:1], None), 'photo').tensors
     for name,(tensors,config) in dict(
-        rbf=(many, dict(coordinates='stereographic', kernel='thin-plate', smoothing=0.)), kriging=(many, dict(kernel=kernel, share=.5)),
-        morph=(many | dict(trust=np.ones((1, 1), np.float16), other=photos, distance=np.zeros((n, 1, 1), np.int8)), dict(coordinates='sphere', kernel='power', smoothing=0.)),
+        rbf=(many, dict(coordinates='stereographic', kernel='thin-plate', smoothing=0.)), kriging=(many, dict(kernel=kernel, blend=.5)),
+        shadows=(many | dict(trust=np.ones((1, 1), np.float16), other=photos, distance=np.zeros((n, 1, 1), np.int8)), dict(coordinates='sphere', kernel='power', smoothing=0.)),
         baked=(baked, dict(halves=0, planes=1, clusters=1, of='rbf', settings={}, interpolation=dict(coordinates='sphere', kernel='power', smoothing=0.))),
         photo=(one, dict(top=0, of=1 << 30)), trained=(dict(image=small().images[0], lights=lights[:5]), dict(net=dict(widths=[1 << 16]*4), base=None)),
         unet=(dict(image=small().images[0], lights=lights[:5]), dict(net=dict(widths=[8]*100_000), base=None))).items():
@@ -181,4 +184,4 @@ def test_thousands_of_photos(tmp_path):
     with within(30): assert Capture.load(tmp_path/'many').shape == cap.shape
     with within(30): assert sum(x.shape[1] for _,x in Strips(tmp_path/'many')) == 6
     more = Capture(np.zeros((20_000, 1, 1, 3), np.uint8), dome(20_000))
-    for method in ('kriging', 'rbf', 'morph', 'baked'): refused(lambda: fit(more, method), '20000 photos: .* ptm, hsh or pixelnet')
+    for method in ('kriging', 'rbf', 'shadows', 'baked'): refused(lambda: fit(more, method), '20000 photos: .* ptm, hsh or pixelnet')

@@ -5,7 +5,7 @@ import numpy as np, pytest, torch
 from illuminet.learner import Capture, InputError, Relightable, bake, dome, sample_capture
 from illuminet.learner import fit
 from illuminet.benchmark import METHODS
-from illuminet.relightable import _libraries, one_blas_thread
+from illuminet.core import _libraries, one_blas_thread
 from illuminet.surface import SurfaceNet
 
 torch.set_num_threads(1)
@@ -26,7 +26,7 @@ def test_all_methods_are_tried(): assert {*MAKE} >= {*METHODS, *Relightable.meth
 def test_relight_from_eight_threads(name, tmp_path):
     r = MAKE[name](cap)
     if name in ('trained', 'unet'):
-        with torch.no_grad(): r.model.head.weight.normal_(generator=torch.Generator().manual_seed(0)); r.model.gain.fill_(1.)    # else the base alone is asked
+        with torch.no_grad(): r.model.head.weight.normal_(generator=torch.Generator().manual_seed(0)); r.model.strength.fill_(1.)    # else the base alone is asked
     saved,lights = r.save(tmp_path/'model'), dome(8)
     want,before = [r.relight(l) for l in lights], state(r)
     for model in (r, Relightable.load(saved), Relightable.load(saved, lazy=True)):

@@ -9,7 +9,7 @@ LIGHTS = [(0, 0, 1), (.6, 0, .8)]
 def photos(h, w, n=13): return Capture(np.random.default_rng(h*w).integers(0, 256, (n, h, w, 3), np.uint8), dome(n))
 
 @pytest.mark.parametrize('size', SIZES, ids=str)
-@pytest.mark.parametrize('method', ['ptm', 'hsh', 'rbf', 'kriging', 'morph', 'baked', 'pixelnet', 'photo', 'two'])
+@pytest.mark.parametrize('method', ['ptm', 'hsh', 'rbf', 'kriging', 'shadows', 'baked', 'pixelnet', 'photo', 'two'])
 def test_methods(tmp_path, size, method):
     "Fitted, relit, saved, written for others"
     cap = photos(*size)

@@ -8,7 +8,7 @@ from safetensors.numpy import save
 from illuminet import cli
 import illuminet.learner, illuminet.many, illuminet.benchmark, illuminet.onnx, rich.console, rich.progress       # before the fork
 from illuminet.learner import Capture, InputError, Relightable, dome, fit, read_lp, write_lp, write_ptm
-from illuminet.lights import _printable
+from illuminet.core import _printable
 
 FORGED = '\x1b]0;OWNED\x07\x1b[2Jnew\nline \r\x9b31m\u202e\u2028\x7f'        # title, clear, line breaks, colour, direction of writing
 
@@ -234,7 +234,7 @@ def test_unreadable(made, tmp_path):
 
 def test_our_own_faults(made, tmp_path):
     "One line, exit code 1, and nothing left"
-    def broken(): mock.patch('illuminet.relightable.PTM._basis', side_effect=KeyError(FORGED)).start()
+    def broken(): mock.patch('illuminet.ptm.PTM._basis', side_effect=KeyError(FORGED)).start()
     said = run('fit', made/'coin', '--method', 'ptm', '-o', tmp_path/'m', before=broken)
     assert said.code == 1 and said.err.count(b'\n') == 1 and 'KeyError' in plain(said) and 'report it' in plain(said), said
     assert not [*tmp_path.iterdir()]
@@ -243,7 +243,7 @@ def test_our_own_faults(made, tmp_path):
 
 def test_memory(made, tmp_path):
     for e in (MemoryError(), RuntimeError('DefaultCPUAllocator: not enough memory: you tried to allocate')):
-        assert 'does not fit into memory' in refused('fit', made/'coin', '--method', 'ptm', '-o', tmp_path/'m', before=lambda: mock.patch('illuminet.relightable.PTM._basis', side_effect=e).start())
+        assert 'does not fit into memory' in refused('fit', made/'coin', '--method', 'ptm', '-o', tmp_path/'m', before=lambda: mock.patch('illuminet.ptm.PTM._basis', side_effect=e).start())
 
 def test_long_work_is_told(made):
     "In a log, one line"

@@ -3,9 +3,10 @@ import contextlib, os, shutil, signal, sys, tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import numpy as np, pytest, torch
-from illuminet import cli, lights
-from illuminet.learner import (InputError, Relightable, animate, atomic_path, claim, dome, fit_large, normals_large, relight_large, sample_capture,
-                               train, write_lp, write_normals, write_png, write_ptm, write_rti)
+from illuminet import cli
+from illuminet.core import atomic_path, lock_output
+from illuminet.learner import (InputError, Relightable, animate, dome, fit_large, normals_large, relight_large, sample_capture, train,
+                               write_lp, write_normals, write_png, write_ptm, write_rti)
 from illuminet.learner import fit
 from illuminet.benchmark import evaluate_all
 from illuminet.many import fit_many
@@ -62,7 +63,7 @@ def killed(monkeypatch, f, *args):
 @writers
 def test_refused_while_another_thread_writes(name, tmp_path, coin):
     out = tmp_path/'new'/name
-    with claim(out), ThreadPoolExecutor(1) as pool:
+    with lock_output(out), ThreadPoolExecutor(1) as pool:
         with pytest.raises(InputError, match='another run is writing it'): pool.submit(WRITERS[name], out, coin).result()
     assert there(tmp_path) == []
 
@@ -156,7 +157,7 @@ def command(*args):
     return 0
 
 def test_refused_command_removes_nothing(tmp_path, coin):
-    from illuminet.lights import _stage
+    from illuminet.core import _stage
     left = _stage(tmp_path/'model')                                # of a killed run
     assert command('fit', tmp_path/'nowhere', '--out', tmp_path/'model') == 2 and left.exists()
     assert command('fit', tmp_path/'nowhere', '--out', tmp_path/'x/y/model') == 2 and not (tmp_path/'x').exists()

@@ -8,6 +8,7 @@ import argparse, json, os, platform, shutil, subprocess, sys, tempfile, time, wa
 from pathlib import Path
 import numpy as np, torch
 from illuminet.learner import *
+from illuminet.core import atomic_path
 from illuminet.benchmark import _commit
 from illuminet.many import fit_many
 from illuminet.stream import Strips
@@ -22,11 +23,11 @@ FIGURES = {  # key: what it is, its unit, whether more is better
     'fit_ptm': ('fit PTM to the sample, against one product of a matrix with its photos', 'ratio', False),
     'fit_hsh': ('HSH, 9 terms', 'ratio', False),
     'fit_rbf': ('RBF, its smoothing chosen', 'ratio', False),
-    'fit_morph': ('shadows that move', 'ratio', False),
+    'fit_shadows': ('shadows that move', 'ratio', False),
     'fit_ptm_s': ('fit PTM to the sample', 's', False),
     'fit_hsh_s': ('HSH, 9 terms', 's', False),
     'fit_rbf_s': ('RBF, its smoothing chosen', 's', False),
-    'fit_morph_s': ('shadows that move', 's', False),
+    'fit_shadows_s': ('shadows that move', 's', False),
     'planes': ('relight one megapixel from nine planes of bytes, against copying them', 'ratio', False),
     'planes_ms': ('relight one megapixel from nine planes of bytes', 'ms', False),
     'rbf': ('relight one megapixel by RBF from 49 photos, against copying them', 'ratio', False),
@@ -34,7 +35,7 @@ FIGURES = {  # key: what it is, its unit, whether more is better
     'large_ptm': ('fit 48 photos of 4 megapixels out of core, PTM, against decoding them', 'ratio', False),
     'large_hsh': ('HSH', 'ratio', False),
     'large_rbf': ('RBF', 'ratio', False),
-    'many': ('captures a minute, 24 of 49 photos of 192² fitted with morph, starting the processes counted in: two processes against one', 'ratio', True),
+    'many': ('captures a minute, 24 of 49 photos of 192² fitted with shadows, starting the processes counted in: two processes against one', 'ratio', True),
     'many_rate': ('captures a minute, by two processes', '1/min', True),
     'many_ms': ('what a capture costs in `fit_many` beside loading, fitting and saving it', 'ms', False),
     'viewer_gl': ('the viewer at one megapixel, WebGL2 by software', 'frames/s', True),
@@ -67,7 +68,7 @@ def training():
 
 def fits():
     cap = sample_capture(); mix = np.eye(len(cap), dtype=np.float32)
-    t = turns(product=lambda: mix@to_float(cap.images).reshape(len(cap), -1), **{m: lambda m=m: fit(cap, m) for m in ('ptm', 'hsh', 'rbf', 'morph')})
+    t = turns(product=lambda: mix@to_float(cap.images).reshape(len(cap), -1), **{m: lambda m=m: fit(cap, m) for m in ('ptm', 'hsh', 'rbf', 'shadows')})
     base = t.pop('product')
     return {f'fit_{m}': against(v, base) for m,v in t.items()} | {f'fit_{m}_s': min(v) for m,v in t.items()}
 
@@ -100,10 +101,10 @@ def many(n=24):
         d = Path(d)
         for i in range(n): cap.save(d/f'in/{i:02}')
         def plain():
-            for o in sorted((d/'in').iterdir()): fit(Capture.load(o), 'morph').save(d/'plain'/o.name)
+            for o in sorted((d/'in').iterdir()): fit(Capture.load(o), 'shadows').save(d/'plain'/o.name)
         def by(jobs):
             shutil.rmtree(d/f'by{jobs}', ignore_errors=True)
-            fit_many(d/'in', d/f'by{jobs}', 'morph', jobs, echo=lambda o: None)
+            fit_many(d/'in', d/f'by{jobs}', 'shadows', jobs, echo=lambda o: None)
         plain()
         t = turns(1, plain=plain, one=lambda: by(1), two=lambda: by(2))
     return dict(many=against(t['one'], t['two']), many_rate=60*n/min(t['two']), many_ms=1e3*(min(t['one'])-min(t['plain']))/n)
@@ -178,7 +179,7 @@ def sentence(res):
     "What the README says"
     f,n = {k: res['figures'].get(k, float('nan')) for k in FIGURES}, res['about']['threads']
     return (f"with {'one thread' if n == 1 else f'{n} threads'}, a training step is {f['training']:.1f} times as fast as that of a plain version of the network; "
-            f"RBF is fitted to the sample in {f['fit_rbf_s']:.2f} s, moving shadows in {f['fit_morph_s']:.1f} s; a megapixel is relit from nine planes in {f['planes_ms']:.0f} ms, "
+            f"RBF is fitted to the sample in {f['fit_rbf_s']:.2f} s, moving shadows in {f['fit_shadows_s']:.1f} s; a megapixel is relit from nine planes in {f['planes_ms']:.0f} ms, "
             f"one photo of 512² under an unknown light in {f['one_s']:.2f} s; a fit out of core takes up to {max(f[f'large_{m}'] for m in ('ptm', 'hsh', 'rbf')):.1f} times as long as decoding the photos; "
             f"the import takes {f['import']:.1f} times as long as fastai's, and the wheel has {f['wheel_mb']:.0f} MB.")
 
