@@ -10,7 +10,7 @@ import json, math, platform, subprocess, time, warnings
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from .core import *
-from .core import _read_bytes
+from .core import _read_bytes, _within
 from .lights import *
 from .images import *
 from .capture import *
@@ -85,7 +85,7 @@ def normal_errors(path, # folder of a capture with `normals.png`
                   ) -> dict: # least_squares, trimmed: median angles in degrees
     "Measure the error of normals by least squares, and by robust photometric stereo"
     cap = Capture.load(path)
-    truth = read_normals(Path(path)/'normals.png')
+    truth = read_normals(_within(Path(path)/'normals.png', path))
     plain = least_squares(cap.float(linear=True).mean(-1), cap.lights)
     found = dict(least_squares=plain, trimmed=normals(cap))
     return {k: round(float(angular_error_deg(n, truth, cap.mask, 'median')), 3) for k,n in found.items()}

@@ -177,6 +177,7 @@ def _check_blend(blend): # or None
 class Kriging(LinearRelightable, method='kriging'):
     "Interpolation between the photos, with a kernel fitted to them"
     required = ('photos', 'lights')
+    row_axis = dict(photos=1)
     @classmethod
     def fit(cls,
             cap, # `Capture`

@@ -7,21 +7,19 @@ __all__ = ['ENCODINGS', 'as_lights', 'from_angles', 'to_angles', 'rings', 'dome'
            'from_stereographic', 'turn_lights', 'flip_lights', 'encode_fourier', 'encode_sh', 'encode_xyz',
            'encode_lights', 'encoding_size', 'farthest_lights', 'read_lp', 'base_name', 'write_lp']
 
-# %% ../nbs/01_lights.ipynb #d491d089
-import codecs, math, os, re, shutil, stat, tempfile, threading, time, warnings
+# %% ../nbs/01_lights.ipynb #9e375ca4
+import codecs, math, re, warnings
 from collections import Counter
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
 from pathlib import Path
 import numpy as np, torch
 from .core import *
 from .core import _printable, _read_bytes
 
-# %% ../nbs/01_lights.ipynb #e31a422a
+# %% ../nbs/01_lights.ipynb #da1f8fc3
 def _as_rows(a, # (3,) or (n,3)
              what='lights', # how the message calls the argument
              ) -> np.ndarray: # (n,3) float64
-    "Any list, array or tensor as rows of three numbers"
+    "Return any list, array or tensor as rows of three numbers"
     if isinstance(a, torch.Tensor): a = a.detach().cpu()
     try: a = np.asarray(a, dtype=np.float64)
     except (TypeError, ValueError): raise InputError(f"{what}: not an array of numbers: give (3,) or (n, 3)") from None
@@ -30,18 +28,18 @@ def _as_rows(a, # (3,) or (n,3)
         raise InputError(f"{what}: shape {a.shape}: give (3,) for one direction, (n, 3) for several")
     return a
 
-# %% ../nbs/01_lights.ipynb #c8b83687
+# %% ../nbs/01_lights.ipynb #86511a68
 def _no_direction(v, # (3,) any numbers
                   ): # a reason, or None
-    "What keeps `v` from being a direction"
+    "Return the reason why `v` is no direction"
     if not all(map(math.isfinite, v)): return 'is not finite'
     if math.hypot(*v) < 1e-4: return 'has no length'
 
-# %% ../nbs/01_lights.ipynb #eda2518d
+# %% ../nbs/01_lights.ipynb #0829bcb4
 def _unit_rows(a, # (3,) or (n,3)
                what='lights', # how the message calls the argument
                ) -> np.ndarray: # (n,3) float32, unit length
-    "Rows of unit length; `InputError` for a row that has no direction"
+    "Return rows of unit length; `InputError` for a row that has no direction"
     a = _as_rows(a, what)
     big = np.abs(a).max(1, keepdims=True)
     for i in np.flatnonzero(~(big[:,0] >= 1e-4) | np.isinf(big[:,0])):
@@ -51,156 +49,185 @@ def _unit_rows(a, # (3,) or (n,3)
     a = a/big
     return (a/np.linalg.norm(a, axis=1, keepdims=True)).astype(np.float32)
 
-# %% ../nbs/01_lights.ipynb #0c69028c
+# %% ../nbs/01_lights.ipynb #98c2b788
 def as_lights(lights, # direction(s) towards the light, any length: (3,) or (n,3) list, array or tensor
               ) -> np.ndarray: # (n,3) float32, unit length
-    "Checked unit directions; warns for those below the horizon"
+    "Return checked unit directions; warn of those below the horizon"
     res = _unit_rows(lights)
-    if (low := np.flatnonzero(res[:,2] < 0)).size:
+    low = np.flatnonzero(res[:,2] < 0)
+    if low.size:
         warnings.warn(f"lights: {low.size} of {len(res)} below the horizon (z < 0), the first is row {low[0]}: kept; "
                       "z points to the camera", UserWarning, stacklevel=2)
     return res
 
-# %% ../nbs/01_lights.ipynb #b1e22bf3
+# %% ../nbs/01_lights.ipynb #9ededfd4
 def from_angles(azimuth, # radians, counter-clockwise from +x; a number or (n,)
                 elevation, # radians, from the picture's plane; a number or (n,)
                 ) -> np.ndarray: # (n,3) float32
-    "Directions from azimuth and elevation"
+    "Return the directions of azimuth and elevation"
     a,e = np.broadcast_arrays(np.asarray(azimuth, np.float64).ravel(), np.asarray(elevation, np.float64).ravel())
     return np.stack([np.cos(a)*np.cos(e), np.sin(a)*np.cos(e), np.sin(e)], 1).astype(np.float32)
 
-# %% ../nbs/01_lights.ipynb #dd05ef1a
+# %% ../nbs/01_lights.ipynb #3f9a8e41
 def to_angles(lights, # (3,) or (n,3)
               ) -> tuple: # azimuth (n,) in -π..π, elevation (n,) in -π/2..π/2
-    "Azimuth and elevation of directions, in radians"
+    "Return azimuth and elevation of directions, in radians"
     x,y,z = _unit_rows(lights).astype(np.float64).T
     return np.arctan2(y, x), np.arctan2(z, np.hypot(x, y))
 
-# %% ../nbs/01_lights.ipynb #5c38ead5
+# %% ../nbs/01_lights.ipynb #d8d560e9
 def rings(counts=(18,12,10,8,1), # lights in each ring
           elevations_deg=(10,30,50,70,90), # elevation of each ring, degrees
           ) -> np.ndarray: # (n,3) float32
-    "Rings of lights as RTI domes have them; the default is SynthRTI's 49"
+    "Return rings of lights as RTI domes have them; the default is SynthRTI's 49"
     if len(counts) != len(elevations_deg):
         n,m = len(counts), len(elevations_deg)
         raise InputError(f"rings: {n} counts, {m} elevations: give one elevation for each ring")
     az = [np.pi/2 + 2*np.pi*np.arange(n)/n for n in counts]
     return from_angles(np.concatenate(az), np.repeat(np.deg2rad(elevations_deg), counts))
 
-# %% ../nbs/01_lights.ipynb #39070c64
+# %% ../nbs/01_lights.ipynb #191dab04
 def dome(n=49, # number of lights
          min_elevation=np.pi/18, # radians; the lowest light is just above
          ) -> np.ndarray: # (n,3) float32, from the top down
-    "Directions spread evenly over the dome: a Fibonacci spiral"
+    "Return directions spread evenly over the dome: a Fibonacci spiral"
     if n < 1: raise InputError(f"dome: n={n}: give at least one light")
     z = 1 - (np.arange(n)+.5)/n*(1-np.sin(min_elevation))
     return from_angles(np.arange(n)*np.pi*(3-5**.5), np.arcsin(z))
 
-# %% ../nbs/01_lights.ipynb #51f9dc13
+# %% ../nbs/01_lights.ipynb #1cc3cc4f
 def _unit(lights, # (3,) or (n,3); a tensor may be (...,3)
           ): # the same directions at unit length: (n,3) array, or a tensor of the same shape
-    "Unit directions for arrays and tensors alike"
+    "Return unit directions, for arrays and tensors alike"
     if not isinstance(lights, torch.Tensor): return _unit_rows(lights)
     return torch.nn.functional.normalize(lights.float() if not lights.is_floating_point() else lights, dim=-1)
 
-# %% ../nbs/01_lights.ipynb #4b2da5b3
+# %% ../nbs/01_lights.ipynb #555e3b0f
 def project(lights, # (3,) or (n,3); a tensor may be (...,3)
             ): # (n,2), or (...,2) for a tensor
-    "The (x, y) of unit directions, as RTI viewers use it"
+    "Return the (x, y) of unit directions, as RTI viewers use it"
     return _unit(lights)[...,:2]
 
-# %% ../nbs/01_lights.ipynb #179677c8
+# %% ../nbs/01_lights.ipynb #4c110a74
 def stereographic(lights, # (3,) or (n,3); a tensor may be (...,3)
                   ): # (n,2), or (...,2) for a tensor; the dome fills the unit disc
-    "Stereographic coordinates (x, y)/(1+z)"
+    "Return the stereographic coordinates (x, y)/(1+z)"
     v = _unit(lights)
     if (v[...,2] <= -1+1e-6).any():
         raise InputError("lights: (0, 0, -1) has no stereographic coordinates: leave out lights from straight behind")
     return v[...,:2]/(1+v[...,2:])
 
-# %% ../nbs/01_lights.ipynb #75ef09c9
+# %% ../nbs/01_lights.ipynb #4a62b191
 def from_stereographic(xy, # (2,) or (n,2); a tensor may be (...,2)
                        ): # (n,3) float32, or (...,3) for a tensor
-    "Directions from their stereographic coordinates"
+    "Return the directions of stereographic coordinates"
     tensor = isinstance(xy, torch.Tensor)
     if not tensor: xy = np.asarray(xy, np.float64).reshape(-1, 2)
     r2 = (xy**2).sum(-1)[...,None]
     res = (torch.cat if tensor else np.concatenate)([2*xy, 1-r2], -1)/(1+r2)
     return res if tensor else res.astype(np.float32)
 
-# %% ../nbs/01_lights.ipynb #fdda0437
+# %% ../nbs/01_lights.ipynb #dbe33dae
+def _xyz(lights, # (...,3) array or tensor
+         ) -> tuple: # x, y, z: (...), of the same kind
+    "Return the coordinates of lights"
+    if not isinstance(lights, torch.Tensor): lights = np.asarray(lights, np.float32)
+    return lights[...,0], lights[...,1], lights[...,2]
+
+def _stacked(x, y, z): # (...) arrays or tensors -> (...,3)
+    "Return the lights of coordinates"
+    return (torch if isinstance(x, torch.Tensor) else np).stack([x, y, z], -1)
+
+# %% ../nbs/01_lights.ipynb #a8a5e18e
 def turn_lights(lights, # (...,3) array or tensor
                 k=1, # quarter turns, counter-clockwise; negative ones are clockwise
                 ): # the same shape and kind
-    "Lights of a picture turned by `np.rot90(images, k, axes=(1,2))`"
-    if not isinstance(lights, torch.Tensor): lights = np.asarray(lights, np.float32)
-    x,y,z = lights[...,0], lights[...,1], lights[...,2]
+    "Return the lights of a picture turned by `np.rot90(images, k, axes=(1,2))`"
+    x,y,z = _xyz(lights)
     x,y = [(x,y), (-y,x), (-x,-y), (y,-x)][k%4]
-    return (torch if isinstance(lights, torch.Tensor) else np).stack([x,y,z], -1)
+    return _stacked(x, y, z)
 
-# %% ../nbs/01_lights.ipynb #d2a078fb
+# %% ../nbs/01_lights.ipynb #53ebc215
 def flip_lights(lights, # (...,3) array or tensor
                 ): # the same shape and kind
-    "Lights of a picture mirrored left to right"
-    if not isinstance(lights, torch.Tensor): lights = np.asarray(lights, np.float32)
-    return (torch if isinstance(lights, torch.Tensor) else np).stack([-lights[...,0], lights[...,1], lights[...,2]], -1)
+    "Return the lights of a picture mirrored left to right, `images[:, :, ::-1]`"
+    x,y,z = _xyz(lights)
+    return _stacked(-x, y, z)
 
-# %% ../nbs/01_lights.ipynb #7ded539d
+# %% ../nbs/01_lights.ipynb #31082ffe
 def encode_fourier(lights, # (...,3) tensor of unit directions
                    bands=4, # frequencies π, 2π, 4π …
                    ): # (..., 3+6*bands): x y z, then sines, then cosines
-    "Each coordinate with sines and cosines of `bands` frequencies"
+    "Return each coordinate with sines and cosines of `bands` frequencies"
     f = lights[...,None]*(math.pi*2.**torch.arange(bands, device=lights.device, dtype=lights.dtype))
     return torch.cat([lights, f.sin().flatten(-2), f.cos().flatten(-2)], -1)
 
-# %% ../nbs/01_lights.ipynb #2be9f8fd
+# %% ../nbs/01_lights.ipynb #43cd24da
+def _sh_scale(l, # degree
+              m, # order, 0..l
+              ) -> float:
+    "Return the factor that makes a real spherical harmonic orthonormal"
+    return math.sqrt((2*l+1)/(4*math.pi)*math.factorial(l-m)/math.factorial(l+m)*(2 if m else 1))
+
+# %% ../nbs/01_lights.ipynb #89db35d9
+def _legendre(z, # (...)
+              m, # order
+              first, # (...): P(m,m)
+              degree, # highest degree
+              ): # yields P(l,m) for l = m … degree
+    "Yield the Legendre functions of one order, divided by sinᵐθ"
+    before,p = torch.zeros_like(z), first
+    for l in range(m, degree+1):
+        if l > m: before,p = p, ((2*l-1)*z*p - (l+m-1)*before)/(l-m)
+        yield p
+
+# %% ../nbs/01_lights.ipynb #c229383e
 def encode_sh(lights, # (...,3) tensor of unit directions
               degree=3, # highest degree l
               ): # (..., (degree+1)**2)
-    "Real spherical harmonics up to `degree`, orthonormal over the sphere"
+    "Return the real spherical harmonics up to `degree`, orthonormal over the sphere"
     x,y,z = lights.unbind(-1)
-    res,c,s,first = [None]*(degree+1)**2, torch.ones_like(x), torch.zeros_like(x), torch.ones_like(x)
+    res = [None]*(degree+1)**2
+    cos,sin,first = torch.ones_like(x), torch.zeros_like(x), torch.ones_like(x)
     for m in range(degree+1):
-        p0,p1 = torch.zeros_like(x), first                      # Legendre P(l-1,m), P(l,m) without their sin^m
-        for l in range(m, degree+1):
-            if l > m: p0,p1 = p1, ((2*l-1)*z*p1 - (l+m-1)*p0)/(l-m)
-            norm = math.sqrt((2*l+1)/(4*math.pi)*math.factorial(l-m)/math.factorial(l+m)*(2 if m else 1))
-            res[l*l+l+m] = norm*p1*c
-            if m: res[l*l+l-m] = norm*p1*s
-        c,s,first = c*x-s*y, s*x+c*y, first*(2*m+1)
+        for l,p in enumerate(_legendre(z, m, first, degree), m):
+            scale = _sh_scale(l, m)
+            res[l*l+l+m] = scale*p*cos
+            if m: res[l*l+l-m] = scale*p*sin
+        cos,sin,first = cos*x-sin*y, sin*x+cos*y, first*(2*m+1)
     return torch.stack(res, -1)
 
-# %% ../nbs/01_lights.ipynb #4ea89e14
+# %% ../nbs/01_lights.ipynb #81ae529e
 def encode_xyz(lights, # (...,3) tensor of unit directions
                ): # (...,3)
-    "The direction itself"
+    "Return the direction itself"
     return lights
 
 ENCODINGS = {'xyz': encode_xyz, 'fourier': encode_fourier, 'sh': encode_sh}
 
-# %% ../nbs/01_lights.ipynb #442c0d4c
+# %% ../nbs/01_lights.ipynb #e30912b5
 def encode_lights(lights, # (...,3) tensor or array
                   kind='sh', # a key of `ENCODINGS`, or a function (...,3) -> (...,d)
                   **kwargs, # for the encoding: `degree=` of 'sh', `bands=` of 'fourier'
                   ) -> torch.Tensor: # (...,d)
-    "Directions as a network is given them"
+    "Return directions as the input of a network"
     if not callable(kind) and kind not in ENCODINGS:
         raise InputError(f"kind: unknown encoding {kind!r}: choose among {[*ENCODINGS]} or add yours to ENCODINGS")
     return (kind if callable(kind) else ENCODINGS[kind])(_unit(torch.as_tensor(lights)), **kwargs)
 
-# %% ../nbs/01_lights.ipynb #b6104e6f
+# %% ../nbs/01_lights.ipynb #247fa450
 def encoding_size(kind='sh', # a key of `ENCODINGS`, or a function
                   **kwargs, # as for `encode_lights`
                   ) -> int: # d
-    "How many numbers `encode_lights` gives for one direction"
+    "Return how many numbers `encode_lights` gives for one direction"
     return encode_lights(torch.tensor([[0.,0.,1.]]), kind, **kwargs).shape[-1]
 
-# %% ../nbs/01_lights.ipynb #f59f90d2
+# %% ../nbs/01_lights.ipynb #ada44349
 def farthest_lights(lights, # (n,3)
                     k, # how many
                     first=None, # index to start from; None: the light nearest to the camera
                     ) -> np.ndarray: # (k,) indices, in the order taken
-    "Farthest-point selection by angle"
+    "Select lights far from each other: farthest-point selection by angle"
     v = _unit_rows(lights)
     if not 1 <= k <= len(v): raise InputError(f"k={k}: choose between 1 and {len(v)}, the number of lights")
     res = [int(v[:,2].argmax()) if first is None else range(len(v))[first]]
@@ -211,60 +238,78 @@ def farthest_lights(lights, # (n,3)
         near = np.maximum(near, v@v[res[-1]])
     return np.array(res)
 
-# %% ../nbs/01_lights.ipynb #3c742026
-_number = re.compile(r'[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?')   # one way to match, so that time grows with length alone
+# %% ../nbs/01_lights.ipynb #8535dc72
+_number = re.compile(r'[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?')
 
+def _as_float(text) -> float:
+    "Return a number with a decimal point or comma; `ValueError` for other text"
+    return float(text.replace(',', '.'))
+
+# %% ../nbs/01_lights.ipynb #78c34ac8
 def _parse_lp_line(line, # one line, not blank
                    where, # file and line number, for the message
                    ) -> tuple: # name ('' if none), (x, y, z)
-    "A line of a `.lp` file, read from the right"
+    "Return name and direction of a line of a `.lp` file, read from the right"
     words = line.rsplit(None, 3)
     if len(words) < 3: raise InputError(f"{where}: {line[:80]!r} has fewer than three numbers: write 'name x y z'")
     *name,x,y,z = words
     for o in (x,y,z):
-        if not _number.fullmatch(o):
-            raise InputError(f"{where}: {o[:80]!r} is not a number: write 'name x y z', as in 'a.jpg 0.3 -0.2 0.93'")
-    v = tuple(float(o.replace(',', '.')) for o in (x,y,z))
+        if _number.fullmatch(o): continue
+        raise InputError(f"{where}: {o[:80]!r} is not a number: write 'name x y z', as in 'a.jpg 0.3 -0.2 0.93'")
+    v = tuple(map(_as_float, (x,y,z)))
     if why := _no_direction(v):
         raise InputError(f"{where}: '{x} {y} {z}' {why}: give a direction of non-zero length")
     return (name[0].strip().strip('"') if name else ''), v
 
-# %% ../nbs/01_lights.ipynb #b7baec95
-_LP_BYTES,_LP_LINE,_LP_LIGHTS = 10_000_000, 10_000, 200_000   # bytes of a light file, characters of a line, lights: at most
+# %% ../nbs/01_lights.ipynb #ea44f912
+_LP_BYTES = 10_000_000   # of a light file, at most
+_LP_LINE = 10_000        # characters of a line, at most
+_LP_LIGHTS = 200_000     # lines of a light file, at most
 
 def _read_text(path, # a text file
                ) -> str:
-    "The text of a small file, whatever its encoding"
+    "Read a small text file, whatever its encoding"
     raw = _read_bytes(path, _LP_BYTES)
     if raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE): return raw.decode('utf-16', 'replace')
     if b'\0' in raw: raise InputError(f"{path}: not a text file: give a .lp file")
     try: return raw.decode('utf-8-sig')
     except UnicodeDecodeError: return raw.decode('latin-1')
 
-# %% ../nbs/01_lights.ipynb #58bfff49
+# %% ../nbs/01_lights.ipynb #26720c16
+def _lp_rows(path, # a `.lp` file
+             ) -> list: # of (line number, text)
+    "Read the lines of a light file that are not blank; `InputError` if they are too long or too many"
+    lines = enumerate(re.split(r'\r\n|\r|\n', _read_text(path)), 1)
+    rows = [(i, text.strip()) for i,text in lines if text.strip()]
+    for i,text in rows:
+        if len(text) <= _LP_LINE: continue
+        raise InputError(f"{path}, line {i}: over {_LP_LINE} characters: write one line 'name x y z' for each photo")
+    if len(rows) > _LP_LIGHTS:
+        raise InputError(f"{path}: {len(rows)} lines, at most {_LP_LIGHTS} can be read: give a .lp file")
+    return rows
+
+# %% ../nbs/01_lights.ipynb #ae6a32f0
 def _has_dummy(rows, # [(line number, text)] without the count
                count, # the count, or None
                ) -> bool:
-    "Whether a dummy triple heads a light file without names"
-    if len(rows) in (1, count) or any(len(t.split()) != 3 for _,t in rows): return False
-    try: norms = [math.hypot(*(float(o.replace(',', '.')) for o in t.split())) for _,t in rows]
+    "Return whether a dummy triple heads a light file without names"
+    if len(rows) in (1, count) or any(len(text.split()) != 3 for _,text in rows): return False
+    try: norms = [math.hypot(*map(_as_float, text.split())) for _,text in rows]
     except ValueError: return False
     unit = [abs(o-1) < .01 for o in norms]
     return norms[0] < 1e-4 or (not unit[0] and all(unit[1:]))
 
-# %% ../nbs/01_lights.ipynb #9a52e7b0
+# %% ../nbs/01_lights.ipynb #1a13053d
 def read_lp(path, # a `.lp` file
             ) -> tuple: # names: list of n str as written ('' if the file has none); lights: (n,3) float32, unit length
-    "Names and lights of a `.lp` file"
+    "Read names and lights of a `.lp` file"
     path = Path(path)
-    def warn(msg): warnings.warn(_printable(f"{path}{msg}"), UserWarning, stacklevel=3)
-    rows = [(i,t.strip()) for i,t in enumerate(re.split(r'\r\n|\r|\n', _read_text(path)), 1) if t.strip()]
-    if long := [i for i,t in rows if len(t) > _LP_LINE]: raise InputError(f"{path}, line {long[0]}: over {_LP_LINE} characters: write one line 'name x y z' for each photo")
-    if len(rows) > _LP_LIGHTS: raise InputError(f"{path}: {len(rows)} lines, at most {_LP_LIGHTS} can be read: give a .lp file")
+    def warn(text): warnings.warn(_printable(f"{path}{text}"), UserWarning, stacklevel=3)
+    rows = _lp_rows(path)
     count = int(rows.pop(0)[1]) if rows and re.fullmatch(r'\d{1,9}', rows[0][1]) else None
     if rows and _has_dummy(rows, count): warn(", line {}: left out '{}', which is no light".format(*rows.pop(0)))
     if not rows: raise InputError(f"{path}: holds no light: write one line 'name x y z' for each photo")
-    names,lights = zip(*[_parse_lp_line(t, f'{path}, line {i}') for i,t in rows])
+    names,lights = zip(*[_parse_lp_line(text, f'{path}, line {i}') for i,text in rows])
     if '' in names and any(names):
         raise InputError(f"{path}, line {rows[names.index('')][0]}: no name, other lines have one: name all or none")
     if count not in (None, len(rows)): warn(f": says {count} lights, has {len(rows)}: took {len(rows)}")
@@ -272,29 +317,40 @@ def read_lp(path, # a `.lp` file
     if low: warn(f": {len(low)} of {len(rows)} lights not above the horizon (z <= 0), first in line {low[0]}: kept")
     return list(names), _unit_rows(lights)
 
-# %% ../nbs/01_lights.ipynb #2c364fa7
+# %% ../nbs/01_lights.ipynb #7b59934f
 def base_name(name, # a path from any computer
               ) -> str:
-    "The last part of a path, be it written with / or with \\"
+    "Return the last part of a path, whether it is written with / or with \\"
     return re.split(r'[/\\]', str(name))[-1]
 
+# %% ../nbs/01_lights.ipynb #60e7a5b1
 def _as_text(name): # of a file
-    "A name whose bytes are no UTF-8, read as Latin-1, as `read_lp` reads such names"
-    return re.sub('[\ud800-\udfff]', lambda m: chr(ord(m[0])-0xdc00) if '\udc80' <= m[0] <= '\udcff' else '\ufffd', name)
+    "Return a file name with undecodable bytes read as Latin-1"
+    def letter(match): return chr(ord(match[0])-0xdc00) if '\udc80' <= match[0] <= '\udcff' else '\ufffd'
+    return re.sub('[\ud800-\udfff]', letter, name)
 
-# %% ../nbs/01_lights.ipynb #47258809
+# %% ../nbs/01_lights.ipynb #539f4d47
+def _check_names(path, # for the message
+                 names, # of files, without folders
+                 n, # number of lights
+                 ):
+    "Raise an `InputError` unless there is a different file name for each light, on one line"
+    if len(names) != n: raise InputError(f"{path}: {len(names)} names, {n} lights: give one name for each light")
+    for o in names:
+        if not o.strip() or re.search(r'[\x00-\x1f]', o):
+            raise InputError(f"{path}: name {o!r}: give a file name on one line")
+    twice = [o for o,k in Counter(names).items() if k > 1]
+    if twice: raise InputError(f"{path}: name {twice[0]!r} occurs twice: give each photo its own name")
+
+# %% ../nbs/01_lights.ipynb #7f568ab1
 def write_lp(path, # where to
              names, # n file names; folders are left out
              lights, # (n,3)
              ): # the path
     "Write a `.lp` file that all programs read, sorted by name"
-    lights,names = _unit_rows(lights).astype(np.float64).round(6)+0., [_as_text(base_name(o)) for o in names]
-    if len(names) != len(lights):
-        raise InputError(f"{path}: {len(names)} names, {len(lights)} lights: give one name for each light")
-    for o in names:
-        if not o.strip() or re.search(r'[\x00-\x1f]', o):
-            raise InputError(f"{path}: name {o!r}: give a file name on one line")
-    if twice := [o for o,k in Counter(names).items() if k > 1]: raise InputError(f"{path}: name {twice[0]!r} occurs twice: give each photo its own name")
+    lights = _unit_rows(lights).astype(np.float64).round(6)+0.          # -0 becomes 0
+    names = [_as_text(base_name(o)) for o in names]
+    _check_names(path, names, len(lights))
     text = ''.join(f"{o} {x:.6f} {y:.6f} {z:.6f}\n" for o,(x,y,z) in sorted(zip(names, lights.tolist())))
     with atomic_path(path) as tmp: tmp.write_bytes(f"{len(names)}\n{text}".encode())
     return Path(path)

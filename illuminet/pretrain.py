@@ -14,6 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 import numpy as np, pandas as pd, torch, torch.nn as nn, torch.nn.functional as F
+from torchvision.transforms.v2.functional import resize
 from fastcore.basics import patch
 from .core import *
 from .core import _made_folder, _open_file, _read_bytes
@@ -55,15 +56,17 @@ def _depths_of(folder, out, echo):
     return str(path)
 
 # %% ../nbs/55_pretrain.ipynb #a7d3e848
-def _done(folder):
-    "Number of finished scenes in a folder, 0 for a new one"
+def _done(folder) -> tuple: # scenes, seeds
+    "Numbers of finished scenes and of seeds tried, 0 for a new folder"
     path = folder/'done'
-    return int(_read_bytes(path, 100)) if path.exists() else 0
+    if not path.exists(): return 0, 0
+    scenes,*seeds = map(int, _read_bytes(path, 100).split())
+    return scenes, seeds[0] if seeds else scenes
 
-def _keep(folder, files, done):
-    "Flush the arrays to disk, then write the number of finished scenes"
+def _keep(folder, files, scenes, seeds):
+    "Flush the arrays to disk, then write the numbers of finished scenes and of seeds tried"
     for array in files.values(): array.flush()
-    with atomic_path(folder/'done') as tmp: tmp.write_text(str(done))
+    with atomic_path(folder/'done') as tmp: tmp.write_text(f'{scenes} {seeds}')
 
 # %% ../nbs/55_pretrain.ipynb #f7f90e31
 def _layout(n, size, photos):
@@ -100,10 +103,10 @@ def _refuse_other_shapes(folder, arrays, layout):
 # %% ../nbs/55_pretrain.ipynb #a28d92ba
 def _files(folder, n, size, photos):
     "Map the arrays of `n` scenes: name -> array"
-    layout,new = _layout(n, size, photos), not _done(folder)
+    layout,new = _layout(n, size, photos), not _done(folder)[0]
     if not (folder/'done').exists():
         _refuse_foreign(folder, layout)
-        _keep(folder, {}, 0)                           # marks the folder as one of this package
+        _keep(folder, {}, 0, 0)                        # marks the folder as one of this package
     arrays = {name: _mapped(folder/f'{name}.npy', new, *kind) for name,kind in layout.items()}
     _refuse_other_shapes(folder, arrays, layout)
     return arrays
@@ -123,14 +126,14 @@ def _rendered(seeds, size, photos, assets, depths, workers):
 # %% ../nbs/55_pretrain.ipynb #57b355e0
 def _fill(folder, files, n, scenes, echo):
     "Store scenes until `n` are in the folder; save after every 100"
-    done = _done(folder)
-    for scene in scenes:
+    done,tried = _done(folder)
+    for tried,scene in enumerate(scenes, tried+1):
         if isinstance(scene, str):
             echo(scene)
             continue
         for name,array in scene.items(): files[name][done] = array
         done += 1
-        if done%100 == 0 or done == n: _keep(folder, files, done)
+        if done%100 == 0 or done == n: _keep(folder, files, done, tried)
         if done%500 == 0: echo(f'{done} of {n} scenes')
         if done == n: break
 
@@ -147,9 +150,9 @@ def make_scenes(folder, # output folder; existing scenes are kept
     "Render random scenes with their ground truth, see `random_scene`"
     folder = Path(folder)
     with lock_output(folder), _made_folder(folder/'done'):
-        files,done = _files(folder, n, size, photos), _done(folder)
+        files,(done,tried) = _files(folder, n, size, photos), _done(folder)
         if done == n: return files
-        depths,seeds = _depths_of(assets, folder, echo), range(seed+done, seed+2*n)
+        depths,seeds = _depths_of(assets, folder, echo), range(seed+tried, seed+2*n)
         _fill(folder, files, n, _rendered(seeds, size, photos, assets, depths, workers), echo)
     return files
 
@@ -191,9 +194,7 @@ def picture(self:View,
     crop = a[..., self.y:self.y+self.side, self.x:self.x+self.side, :]
     t = torch.from_numpy(np.ascontiguousarray(crop)).movedim(-1, -3).float()
     t = turn_flip(t, self.turn, self.flip)
-    if self.side == self.size: return t
-    size = (self.size, self.size)
-    return F.interpolate(t.flatten(0, -4), size, mode='bilinear', antialias=True).reshape(*t.shape[:-2], *size)
+    return resize(t, [self.size, self.size])
 
 # %% ../nbs/55_pretrain.ipynb #e90e8e05
 def random_view(rng, # NumPy Generator
@@ -261,7 +262,7 @@ def _given_light(scenes, i, photo, rng):
     "The light that the network is given for a photo (3,), and the finder's evidence for it"
     seen = _finder_output(scenes, i, photo)
     if 'seen' in scenes and rng.random() < .45:
-        light = told_light(*(part.numpy() for part in light_candidates(seen)))
+        light = light_with_certainty(*(part.numpy() for part in light_candidates(seen)))
     else: light = told_lights(scenes['lights'][i][[photo]], rng)[0].numpy()
     return light, light_evidence(seen[None], torch.from_numpy(light)[None])[0]
 
@@ -308,10 +309,14 @@ def _hidden(x, rng): # (3, s, s)
     return x
 
 # %% ../nbs/55_pretrain.ipynb #40efecde
+def _noise_like(x, rng):
+    "Normal noise of the shape of a tensor"
+    return torch.from_numpy(rng.standard_normal(x.shape, np.float32))
+
 def _spoilt(x, rng): # (3, s, s) in 0..1
     "Vary the exposure, add noise, remove the colour, hide a part: each in some of the cases"
     if rng.random() < .5: x = (x*float(np.exp(rng.normal(0, .3)))).clamp(0, 1)
-    if rng.random() < .3: x = (x+float(rng.uniform(0, .03))*torch.randn(x.shape)).clamp(0, 1)
+    if rng.random() < .3: x = (x+float(rng.uniform(0, .03))*_noise_like(x, rng)).clamp(0, 1)
     if rng.random() < .2: x = x.mean(0, keepdim=True).expand_as(x)
     return _hidden(x, rng) if rng.random() < .2 else x
 
@@ -323,7 +328,7 @@ def _finder_item(scenes, rng, size):
     view = random_view(rng, whole, int(rng.uniform(.6, 1)*whole))
     photo = view.picture(scenes['photos'][i][[j]])/255
     photo = _varied(photo, torch.zeros(3, 1, 1), rng)[0]
-    photo = F.interpolate(photo, (size, size), mode='bilinear', antialias=True)[0]
+    photo = resize(photo, [size, size])[0]
     return _spoilt(photo, rng), view.directions(scenes['lights'][i][j])
 
 # %% ../nbs/55_pretrain.ipynb #623f8132

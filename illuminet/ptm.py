@@ -5,60 +5,95 @@
 # %% auto #0
 __all__ = ['ptm_basis', 'hsh_basis', 'HSH', 'PTM']
 
-# %% ../nbs/13_ptm.ipynb #b86cb3eb
+# %% ../nbs/13_ptm.ipynb #0b884e3b
 import warnings
 import numpy as np
+from fastcore.basics import patch
+from numpy import cos, pi, sin, sqrt
 from .core import *
 from .lights import *
 from .images import *
 from .relightable import *
 
-# %% ../nbs/13_ptm.ipynb #c8d115f3
+# %% ../nbs/13_ptm.ipynb #be1a9fc6
 def ptm_basis(lights, # (m, 3)
               ) -> np.ndarray: # (m, 6)
-    "x², y², xy, x, y, 1 (Malzbender et al. 2001, eq. 1)"
+    "Return x², y², xy, x, y, 1 (Malzbender et al. 2001, eq. 1)"
     x,y = project(lights).astype(np.float64).T
     return np.stack([x*x, y*y, x*y, x, y, np.ones_like(x)], 1)
 
-# %% ../nbs/13_ptm.ipynb #c4402d15
+# %% ../nbs/13_ptm.ipynb #c6f57e87
+def _degree_0(c, q, p): # (m,) each -> one term (m,)
+    return [np.full_like(c, 1/sqrt(2*pi))]
+
+def _degree_1(c, q, p): # (m,) each -> three terms (m,)
+    return [sqrt(6/pi)*q*cos(p),
+            sqrt(3/(2*pi))*(2*c-1),
+            sqrt(6/pi)*q*sin(p)]
+
+# %% ../nbs/13_ptm.ipynb #9b6d8840
+def _degree_2(c, q, p): # (m,) each -> five terms (m,)
+    return [sqrt(30/pi)*(c*c-c)*cos(2*p),
+            sqrt(30/pi)*(2*c-1)*q*cos(p),
+            sqrt(5/(2*pi))*(6*c*c-6*c+1),
+            sqrt(30/pi)*(2*c-1)*q*sin(p),
+            sqrt(30/pi)*(c*c-c)*sin(2*p)]
+
+# %% ../nbs/13_ptm.ipynb #0169cc19
+def _degree_3(c, q, p): # (m,) each -> seven terms (m,)
+    return [2*sqrt(35/pi)*q**3*cos(3*p),
+            sqrt(210/pi)*(2*c-1)*(c*c-c)*cos(2*p),
+            2*sqrt(21/pi)*q*(5*c*c-5*c+1)*cos(p),
+            sqrt(7/(2*pi))*(20*c**3-30*c*c+12*c-1),
+            2*sqrt(21/pi)*q*(5*c*c-5*c+1)*sin(p),
+            sqrt(210/pi)*(2*c-1)*(c*c-c)*sin(2*p),
+            2*sqrt(35/pi)*q**3*sin(3*p)]
+
+# %% ../nbs/13_ptm.ipynb #048845d4
+_DEGREES = {4: (_degree_0, _degree_1), 9: (_degree_0, _degree_1, _degree_2),
+            16: (_degree_0, _degree_1, _degree_2, _degree_3)}
+
 def hsh_basis(lights, # (m, 3)
               terms:int=9, # 4, 9 or 16
               ) -> np.ndarray: # (m, terms)
-    "Hemispherical harmonics (Gautron et al. 2004), in the order of `.rti` files"
-    if terms not in (4, 9, 16): raise InputError(f"terms={terms}: choose 4, 9 or 16")
-    p,e = (o.astype(np.float64) for o in to_angles(lights))
-    c = np.sin(np.clip(e, .01, None)); q = np.sqrt(c-c*c); s,cos,sin = np.sqrt, np.cos, np.sin
-    pi = np.pi
-    res = [np.full_like(c, 1/s(2*pi)), s(6/pi)*q*cos(p), s(3/(2*pi))*(2*c-1), s(6/pi)*q*sin(p)]
-    if terms > 4: res += [s(30/pi)*(c*c-c)*cos(2*p), s(30/pi)*(2*c-1)*q*cos(p), s(5/(2*pi))*(6*c*c-6*c+1),
-                          s(30/pi)*(2*c-1)*q*sin(p), s(30/pi)*(c*c-c)*sin(2*p)]
-    if terms > 9: res += [2*s(35/pi)*q**3*cos(3*p), s(210/pi)*(2*c-1)*(c*c-c)*cos(2*p), 2*s(21/pi)*q*(5*c*c-5*c+1)*cos(p),
-                          s(7/(2*pi))*(20*c**3-30*c*c+12*c-1), 2*s(21/pi)*q*(5*c*c-5*c+1)*sin(p),
-                          s(210/pi)*(2*c-1)*(c*c-c)*sin(2*p), 2*s(35/pi)*q**3*sin(3*p)]
-    return np.stack(res, 1)
+    "Return the hemispherical harmonics (Gautron et al. 2004), in the order of `.rti` files"
+    if terms not in _DEGREES: raise InputError(f"terms={terms}: choose 4, 9 or 16")
+    azimuth,elevation = (angles.astype(np.float64) for angles in to_angles(lights))
+    c = sin(np.clip(elevation, .01, None))
+    q = sqrt(c-c*c)
+    return np.stack([term for degree in _DEGREES[terms] for term in degree(c, q, azimuth)], 1)
 
-# %% ../nbs/13_ptm.ipynb #354d7a5a
+# %% ../nbs/13_ptm.ipynb #02bd8f23
 class _Basis(LinearRelightable):
-    "Coefficients of a fixed basis in every pixel"
-    @classmethod
-    def fit(cls,
-            cap, # `Capture`
-            **config, # for the basis
-            ):
-        "Least squares over the photos"
-        r = cls({}, **config)
-        r._warn_of_few(cap.lights)
-        r.tensors['coefficients'] = weighted_sum(pseudo_inverse(r._basis(cap.lights)), srgb_photos(cap))
-        return r
-
-    def _warn_of_few(self, lights):
-        n,k = (basis := self._basis(lights)).shape
-        if (determined := np.linalg.matrix_rank(basis, 1e-6*np.linalg.norm(basis, 2))) < k:
-            warnings.warn(f"{n} photos determine {determined} of {k} terms: between their lights the pictures mean little; use method 'rbf'", UserWarning, stacklevel=5)
-
+    "Coefficients of a fixed basis in every pixel; subclasses define `_basis`"
+    row_axis = dict(coefficients=1)
     def _relight(self, lights): return weighted_sum(self._basis(lights), self.tensors['coefficients'])
     def _loo(self, lights): return loo_weights(self._basis(lights))
 
+# %% ../nbs/13_ptm.ipynb #239ac012
+@patch
+def _warn_of_few(self:_Basis, lights):
+    "Warn where the lights determine fewer terms than the basis has"
+    basis = self._basis(lights)
+    n,k = basis.shape
+    determined = np.linalg.matrix_rank(basis, 1e-6*np.linalg.norm(basis, 2))
+    if determined < k:
+        problem = f"{n} photos determine {determined} of {k} terms: between their lights the pictures mean little"
+        warnings.warn(f"{problem}; use method 'rbf'", UserWarning, stacklevel=5)
+
+# %% ../nbs/13_ptm.ipynb #dd917a59
+@patch(cls_method=True)
+def fit(cls:_Basis,
+        cap, # `Capture`
+        **config, # for the basis
+        ):
+    "Fit the coefficients to the photos by least squares"
+    r = cls({}, **config)
+    r._warn_of_few(cap.lights)
+    r.tensors['coefficients'] = weighted_sum(pseudo_inverse(r._basis(cap.lights)), srgb_photos(cap))
+    return r
+
+# %% ../nbs/13_ptm.ipynb #be1534d7
 class HSH(_Basis, method='hsh'):
     "Hemispherical harmonics: 4, 9 or 16 coefficients a pixel and colour (Gautron et al. 2004)"
     @classmethod
@@ -66,20 +101,32 @@ class HSH(_Basis, method='hsh'):
             cap, # `Capture`
             terms:int=9, # 4, 9 or 16
             ):
-        "Least squares over the photos"
+        "Fit the coefficients to the photos by least squares"
         return super().fit(cap, terms=terms)
 
     def _basis(self, lights): return hsh_basis(lights, self.config.get('terms', 9))
 
-# %% ../nbs/13_ptm.ipynb #983114fa
+# %% ../nbs/13_ptm.ipynb #9a9f9b42
+def _lrgb(coefficients, # (6, h, w, 3)
+          basis, # (n, 6) of the photos
+          ) -> dict: # luminance (6, h, w), colour (h, w, 3) in 0..1
+    "Return the LRGB form of a PTM"
+    luminance = coefficients.mean(-1)
+    peak = np.maximum(weighted_sum(basis, luminance[..., None]).max(0), 1/255)
+    mean = np.maximum(np.tensordot(basis.mean(0).astype(np.float32), coefficients, 1), 0)
+    colour = np.clip(mean/np.maximum(mean.mean(-1, keepdims=True), 1/255)*peak, 0, 1)
+    return dict(luminance=luminance/peak[..., 0], colour=colour.astype(np.float32))
+
+# %% ../nbs/13_ptm.ipynb #34c7e06e
 class PTM(_Basis, method='ptm'):
-    "Polynomial Texture Map: six coefficients a pixel, for each colour or (LRGB) for the luminance (Malzbender et al. 2001)"
+    "Polynomial Texture Map: six coefficients a pixel, for each colour or for the luminance (Malzbender et al. 2001)"
+    row_axis = dict(coefficients=1, luminance=1, colour=0)
     @classmethod
     def fit(cls,
             cap, # `Capture`
             form:str='rgb', # or 'lrgb'
             ):
-        "Least squares over the photos"
+        "Fit the coefficients to the photos by least squares"
         if form not in ('rgb', 'lrgb'): raise InputError(f"form={form!r}: choose rgb or lrgb")
         r = super().fit(cap)
         r.config['form'] = form
@@ -87,18 +134,14 @@ class PTM(_Basis, method='ptm'):
 
     def _basis(self, lights): return ptm_basis(lights)
 
-    def _relight(self, lights):
-        if self.config.get('form') != 'lrgb': return super()._relight(lights)
-        return weighted_sum(self._basis(lights), self.tensors['luminance'][..., None])*self.tensors['colour']
+# %% ../nbs/13_ptm.ipynb #5235d1cb
+@patch
+def _relight(self:PTM, lights):
+    if self.config.get('form') != 'lrgb': return _Basis._relight(self, lights)
+    return weighted_sum(self._basis(lights), self.tensors['luminance'][..., None])*self.tensors['colour']
 
-    def _left_out(self, cap, folds): return (Relightable if self.config.get('form') == 'lrgb' else LinearRelightable)._left_out(self, cap, folds)
-
-def _lrgb(coefficients, # (6, h, w, 3)
-          basis, # (n, 6) of the photos
-          ) -> dict: # luminance (6, h, w), colour (h, w, 3) in 0..1
-    "The LRGB form of a PTM"
-    luminance = coefficients.mean(-1)
-    peak = np.maximum(weighted_sum(basis, luminance[..., None]).max(0), 1/255)
-    mean = np.maximum(np.tensordot(basis.mean(0).astype(np.float32), coefficients, 1), 0)
-    colour = np.clip(mean/np.maximum(mean.mean(-1, keepdims=True), 1/255)*peak, 0, 1)
-    return dict(luminance=luminance/peak[..., 0], colour=colour.astype(np.float32))
+# %% ../nbs/13_ptm.ipynb #d7668301
+@patch
+def _left_out(self:PTM, cap, folds):
+    kind = Relightable if self.config.get('form') == 'lrgb' else LinearRelightable
+    return kind._left_out(self, cap, folds)

@@ -212,6 +212,7 @@ def confidence_of(gap, # (m,) from `rbf_gap`
 class RBF(LinearRelightable, method='rbf'):
     "Interpolation between the photos, over their lights"
     required = ('photos', 'lights')
+    row_axis = dict(photos=1)
     @classmethod
     def fit(cls,
             cap, # `Capture`

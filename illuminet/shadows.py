@@ -197,6 +197,7 @@ def _split(cap, # `Capture`
 class MovingShadows(Relightable, method='shadows'):
     "Interpolation between the photos, with shadows that move"
     required = ('photos', 'lights', 'trust')
+    row_axis = dict(photos=1, other=1, distance=1, trust=0)
     @classmethod
     def fit(cls,
             cap, # `Capture`

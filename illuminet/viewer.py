@@ -20,13 +20,12 @@ from .lights import *
 from .images import *
 from .capture import *
 from .relightable import *
-from .relightable import _ROWS
 from .ptm import *
 from .bake import *
 from .pixelnet import *
 from .surface import *
 from .one_photo import *
-from .one_photo import _KEEP, _enlarged, _unpack
+from .one_photo import _PLANE_PIXELS, _enlarged, _unpack
 from .web import *
 from .web import _PTM_ORDER, _bilinear
 
@@ -143,8 +142,8 @@ def _smaller(r, # a relightable
     "Average the tensors over blocks, down to twice `side`; return `r` as it is if its pixels are no sums"
     by = max(r.shape[:2])//(2*side)
     if by < 2 or min(r.shape[:2]) < by or not r.pixelwise or isinstance(r, PixelNet): return r
-    tensors = {k: _block_mean(v, _ROWS[k]%v.ndim, by) if k in _ROWS else v for k,v in r.tensors.items()}
-    return type(r)(tensors, **r.config)
+    means = {k: _block_mean(r.tensors[k], axis, by) for k,axis in r._row_axes.items()}
+    return type(r)(r.tensors | means, **r.config)
 
 # %% ../nbs/42_viewer.ipynb #06c97043
 def _has_planes(r) -> bool:
@@ -229,9 +228,8 @@ def _readings(r:OnePhoto,
              ) -> list: # of (light (3,), probability, `OnePhoto`); the first is `r` itself
     "Read the photo under each of its likely lights"
     lights,probabilities = r.candidates
-    small = Capture(r.tensors['photos'], None).resize(side).images
     likely = [(light, p) for light,p in zip(lights[1:most], probabilities[1:most]) if p >= least]
-    others = [(light, p, OnePhoto.fit(Capture(small, [light]))) for light,p in likely]
+    others = [(light, p, r.read_again(light, side)) for light,p in likely]
     return [(lights[0], probabilities[0], r), *others]
 
 # %% ../nbs/42_viewer.ipynb #3807ec90
@@ -249,7 +247,7 @@ _START = (-.5, .6, .62)        # from the upper left, where reliefs are read bes
 def _page_data(shown:WebPlanes, normals) -> dict: # JSON values
     "Return planes and normals for the page"
     files = [*shown.pictures, *([] if normals is None else [normals])]
-    if shown.info['type'] == 'surface': files[1:] = [_resized(a, _KEEP) for a in files[1:]]
+    if shown.info['type'] == 'surface': files[1:] = [_resized(a, _PLANE_PIXELS) for a in files[1:]]
     pictures = [base64.b64encode(lossless(a)).decode() for a in files]
     return dict(shown.info, normals=normals is not None, pictures=pictures)
 

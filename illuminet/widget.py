@@ -15,7 +15,6 @@ from .core import *
 from .lights import *
 from .lights import _unit_rows
 from .images import *
-from .capture import *
 from .relightable import *
 from .bake import *
 from .superpose import *
@@ -243,7 +242,7 @@ def image(self:RelitDisc) -> np.ndarray: # (h, w, 3) float32 in 0..1
 @patch
 def _show_photo(self:RelitDisc, light):
     "Read the photo under a light of its own, and show it"
-    self.r = OnePhoto.fit(Capture(self.r.tensors['photos'], [light]))
+    self.r = self.r.read_again(light)
     if self.kernel: return self._relit(self.lights)
     with self.hold_sync():
         for k,v in _browser_planes(self.r, self.side).items(): setattr(self, k, v)
