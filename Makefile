@@ -28,8 +28,8 @@ export: .venv/.ready  ## notebooks -> illuminet/*.py; strip notebook metadata
 readme: .venv/.ready  ## nbs/index.ipynb -> README.md
 	$(BIN)/python .ci/readme.py
 
-api: .venv/.ready  ## freeze the list of public names in .ci/api.txt
-	$(BIN)/python .ci/checks.py --write-api
+api: .venv/.ready  ## freeze the list of public names in tests/public_names.txt
+	$(BIN)/python tests/test_public_names.py
 
 notebooks: .venv/.ready  ## run all notebooks in place, refresh their outputs; NB='nbs/01_lights.ipynb ...' for some
 	$(BIN)/python .ci/notebooks.py $(NB)
@@ -41,5 +41,5 @@ docs: .venv/.ready  ## the site, in _docs/ (needs Quarto 1.7.34)
 	PATH="$(CURDIR)/$(BIN):$$PATH" nbdev_docs
 
 clean:  ## remove all that the other targets made
-	rm -rf .venv .newest _proc _docs demo build dist *.egg-info
-	find illuminet nbs .ci -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf .venv .newest .pytest_cache _proc _docs demo build dist *.egg-info
+	find illuminet nbs tests benchmarks .ci -name __pycache__ -prune -exec rm -rf {} +

@@ -1,12 +1,15 @@
-"""Every check of `make test`. A check is a function that returns what is wrong (an empty list when all is well); its
-docstring is the line that is printed. Checks that write do so in a copy of the tree, so the tree stays as it is.
-As many run at once as there are cores, each with one thread, in a process that is forked from this one."""
-import ast, atexit, base64, importlib, json, os, re, shutil, signal, subprocess, sys, tempfile, time, traceback, warnings, zipfile
+"""All that `make test` runs: checks of the repository, which are here, the notebooks, and the tests of the package, in tests/.
+A check is a function that returns what is wrong (an empty list when all is well); its docstring is the line that is printed.
+Checks that write do so in a copy of the tree, so the tree stays as it is. As many notebooks, test files and checks run at once
+as there are cores, each with one thread, in a process that is forked from this one."""
+import ast, atexit, base64, json, os, re, shutil, signal, subprocess, sys, tempfile, time, traceback, warnings, zipfile
 CORES = os.cpu_count() or 1
 LIBRARIES = 'OMP', 'MKL', 'OPENBLAS'
 os.environ.update({f'{lib}_NUM_THREADS': '1' for lib in LIBRARIES}, OMP_WAIT_POLICY='PASSIVE')  # before any of them is loaded
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from statistics import median
 from pyflakes import checker, messages as m
 import links, readme, yaml
 
@@ -15,7 +18,7 @@ BIN = Path(sys.executable).parent
 TEMP = Path(tempfile.mkdtemp(prefix='illuminet-checks-')).resolve()
 COPY, SITE = TEMP/'copy', TEMP/'site'
 IGNORED = shutil.ignore_patterns('.git', *(ROOT/'.gitignore').read_text().split())
-API, NEWEST = ROOT/'.ci/api.txt', ROOT/'.newest'
+NEWEST = ROOT/'.newest'
 ALL_CORES = {f'{lib}_NUM_THREADS': str(CORES) for lib in LIBRARIES}
 MINUTES = 20  # at most, for a task
 warnings.simplefilter('ignore', FutureWarning)  # those of torch, at import
@@ -34,6 +37,11 @@ def under(folder, pattern='*'):
 def notebooks(folder=COPY/'nbs'):
     "All notebooks below a folder, read: relative path -> dict."
     return {k: json.loads(p.read_text('utf-8')) for k, p in under(folder, '*.ipynb').items()}
+
+def modules(nbs):
+    "Notebooks that export a module, in order: relative path -> module."
+    named = {k: re.search(r'^#\| *default_exp (\S+)', '\n'.join(map(source, nb['cells'])), re.M) for k, nb in nbs.items()}
+    return {k: m[1] for k, m in sorted(named.items()) if m}
 
 def source(cell): return ''.join(cell['source'])
 
@@ -90,22 +98,22 @@ def star(module):
     exec(f'from {module} import *', ns)
     return {k: v for k, v in ns.items() if k[0] != '_'}
 
-def public_names():
-    "The frozen list: a line a module, its public names that illuminet.learner hands on; last, what else that gives."
-    front, lines = star('illuminet.learner').copy(), []
-    rooms = [k[:-3] for k in under(ROOT/'illuminet', '*.py') if k[0] != '_']
-    for room in sorted(rooms, key=lambda r: (r == 'learner', r)):  # the front door last: its own are those of no other
-        mod = importlib.import_module(f'illuminet.{room}')
-        own = [n for n in sorted(mod.__all__) if n in front and front[n] is getattr(mod, n)]
-        lines.append([f'{room}:', *own])
-        for n in own: del front[n]
-    return ''.join(' '.join(line) + '\n' for line in [*lines, ['others:', *sorted(front)]])
+def imports(path):
+    "Modules of this package that a module imports, anywhere: (name, line)."
+    for node in ast.walk(ast.parse(path.read_text('utf-8'))):
+        if isinstance(node, ast.Import): found = [a.name for a in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = 'illuminet.'*bool(node.level) + (node.module or '')
+            found = [base] + [f'{base.rstrip(".")}.{a.name}' for a in node.names]
+        else: continue
+        for name in found:
+            if name.startswith('illuminet.'): yield name.split('.')[1], node.lineno
 
-def api():
-    "public names: what `from illuminet.learner import *` gives is what .ci/api.txt lists"
-    now, listed = ({w for line in t.splitlines() for w in [line.split(':')[0] + '.' + n for n in line.split()[1:]]}
-                   for t in (public_names(), API.read_text() if API.exists() else ''))
-    return [f'{n} is {"new" if n in now else "gone"}: if meant, make api' for n in sorted(now ^ listed)]
+def layers():
+    "every module imports only modules of lower-numbered notebooks"
+    order = list(modules(notebooks()).values())
+    return [f'illuminet/{name}.py:{line}: imports {other}' for i, name in enumerate(order)
+            for other, line in sorted(set(imports(COPY/f'illuminet/{name}.py'))) if other in order[i:]]
 
 def readme_in_step():
     "README in step with nbs/index.ipynb"
@@ -134,6 +142,30 @@ def form():
     for k, p in under(COPY/'nbs/images').items():
         if p.stat().st_size > 150_000: bad.append(f'nbs/images/{k}: over 150 kB')
     return bad
+
+def export_cells(nb):
+    "Export cells that hold more than imports: (number, lines of code, whether an example or a test comes within two cells)."
+    def is_export(cell): return cell['cell_type'] == 'code' and re.match(r'\s*#\|\s*export', source(cell))
+    for i, cell in enumerate(nb['cells']):
+        lines = [line for line in source(cell).split('\n') if line.strip() and not line.startswith('#|')]
+        if not is_export(cell) or all(re.match(r'from|import|\s|\)', line) for line in lines): continue
+        yield i, len(lines), any(c['cell_type'] == 'code' and not is_export(c) for c in nb['cells'][i + 1:i + 3])
+
+def rhythm():
+    "rhythm: export cells of at most 30 lines, nine of ten with an example or a test; lines of at most 120 characters"
+    nbs = notebooks()
+    cells = [(lines, f'nbs/{k} cell {i}', follows) for k in modules(nbs) for i, lines, follows in export_cells(nbs[k])]
+    long = [(len(line), f'nbs/{k} cell {i}') for k, nb in nbs.items() for i, cell in enumerate(nb['cells'])
+            if cell['cell_type'] == 'code' for line in source(cell).split('\n') if len(line) > 120]
+    over, share = [c for c in cells if c[0] > 30], sum(follows for *_, follows in cells)/len(cells)
+    print(f'     {len(cells)} export cells: median {median(c[0] for c in cells):g} lines, {len(over)} over 30; '
+          f'{len(long)} lines over 120 characters; {100*share:.0f} % followed by an example or a test')
+    print('     the longest cells:', ', '.join(f'{place} ({lines})' for lines, place, _ in sorted(cells, reverse=True)[:3]))
+    alone = [place for *_, place, follows in cells if not follows]
+    if alone: print(f'     without an example: {", ".join(alone[:8])}{" …" if alone[8:] else ""}')
+    return ([f'{place}: {lines} lines' for lines, place, _ in sorted(over, reverse=True)]
+            + [f'{place}: a line of {n} characters' for n, place in sorted(long, reverse=True)[:20]]
+            + ([] if share >= .9 else [f'{len(alone)} export cells have no example or test within two cells']))
 
 def paths():
     "no absolute machine path in any text"
@@ -189,8 +221,8 @@ def wheel():
     return bad + ([] if f'-{version}-' in path.name else [f'{path.name}: the version is {version}'])
 
 def speed():
-    "speed: what takes seconds to measure, and what of it fell by more than 20 % since nbs/benchmarks/speed.json (told, never a failure)"
-    for line in run(sys.executable, ROOT/'nbs/benchmarks/speed.py', '--quick', cwd=TEMP, **ALL_CORES).splitlines(): print(f'     {line}')
+    "speed: what takes seconds to measure, and what of it fell by more than 20 % (listed, never a failure)"
+    for line in run(sys.executable, ROOT/'benchmarks/speed.py', '--quick', cwd=TEMP, **ALL_CORES).splitlines(): print(f'     {line}')
     return []
 
 def newest():
@@ -225,107 +257,129 @@ def unsafe():
 
 BANNED = 'pickle', 'cPickle', 'dill', 'cloudpickle', 'joblib', 'marshal', 'shelve'
 
-def fuzz():
-    "bad input: some hundred spoilt files of each kind, nothing but InputError"
-    for line in run(sys.executable, ROOT/'.ci/fuzz.py', '--examples', 200, cwd=TEMP).splitlines(): print(f'     {line}')
-    return []
-
-def faults():
-    "faults survived: killed runs, full disk, read-only folder, vanishing photos, two runs, wrong models, large files"
-    for line in run(sys.executable, ROOT/'.ci/faults.py', '--kills', 1, cwd=TEMP).splitlines(): print(f'     {line}')
-    return []
-
-def pytests():
-    "tests: python -m pytest -q tests"
-    print(f"     {run(sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests', cwd=ROOT, **ALL_CORES).splitlines()[-1]}")
-    return []
-
-def browser():
-    "viewer and widget in Chromium: the picture is Python's, the light goes where it is dragged, no error, no request"
-    for line in run(sys.executable, ROOT/'.ci/browser.py', cwd=TEMP).splitlines(): print(f'     {line}')
-    return []
-
 def timed(f, title):
-    "Run one check, say how it went; True when nothing is wrong."
+    "Run one check, print how it went; how many passed and failed."
     start = time.time()
     try: bad = f()
     except Exception as e: bad = [f'{type(e).__name__}: {e}']
     lines = [f'{"FAIL" if bad else "ok  "} {title}  {time.time() - start:.1f} s', *(f'       {b}' for b in bad)]
     print(*lines, sep='\n', flush=True)
-    return not bad
+    return not bad, bool(bad)
+
+@contextmanager
+def apart(folder):
+    "Work in a folder as if nothing was imported from here; gives a function that returns what was printed meanwhile."
+    del sys.modules['__main__'].__file__  # neither what runs nor a process that it spawns imports anything from here
+    sys.path.remove(str(ROOT/'.ci'))
+    os.chdir(folder)
+    with tempfile.TemporaryFile() as said:
+        kept = os.dup(1), os.dup(2)
+        for n in (1, 2): os.dup2(said.fileno(), n)
+        def printed():
+            said.seek(0)
+            return said.read().decode('utf-8', 'replace')
+        try: yield printed
+        finally:
+            for o in (sys.stdout, sys.stderr): o.flush()
+            for n, fd in zip((1, 2), kept): os.dup2(fd, n)
 
 def notebook(k):
     "nbdev_test of a notebook, in this process."
     from nbdev.config import get_config
     from nbdev.test import test_nb
-    del sys.modules['__main__'].__file__  # neither a notebook nor a process that it spawns imports anything from here
-    sys.path.remove(str(ROOT/'.ci'))
-    os.chdir(ROOT/'nbs')
-    with tempfile.TemporaryFile() as said:
-        kept = os.dup(1), os.dup(2)
-        for n in (1, 2): os.dup2(said.fileno(), n)
+    with apart(ROOT/'nbs') as printed:
         good, _ = test_nb(ROOT/'nbs'/k, skip_flags=get_config().tst_flags.split(), basepath=ROOT)
-        for n, fd in zip((1, 2), kept): sys.stdout.flush(); sys.stderr.flush(); os.dup2(fd, n)
-        said.seek(0)
-        return [] if good else [said.read().decode('utf-8', 'replace')[-6000:]]
+        return [] if good else [printed()[-6000:]]
+
+class Tests:
+    "A plugin of pytest: the tests that passed, were skipped and failed, and why."
+    def __init__(self): self.passed, self.skipped, self.failed = set(), {}, {}
+    def pytest_collectreport(self, report):
+        if report.failed: self.failed[report.nodeid] = report.longreprtext
+    def pytest_runtest_logreport(self, report):
+        if report.failed: self.failed[report.nodeid] = '\n'.join([report.longreprtext, report.capstdout, report.capstderr])
+        elif report.skipped: self.skipped[report.nodeid] = report.longrepr[-1]
+        elif report.when == 'call': self.passed.add(report.nodeid)
+
+def test_file(path):
+    "A file of tests, by pytest in this process; prints its failed tests with their assertions, and counts each test."
+    import pytest
+    start, tests = time.time(), Tests()
+    with apart(ROOT) as printed:
+        args = ['-q', '--tb=short', '-p', 'no:cacheprovider', f'--basetemp={TEMP/path.stem}', str(path)]
+        code = pytest.main(args, plugins=[tests])
+        if code not in (0, 1): tests.failed[path.name] = printed()
+    passed, failed = len(tests.passed - tests.failed.keys()), len(tests.failed)
+    print(f'{"FAIL" if failed else "ok  "} tests/{path.name}: {passed} passed, {failed} failed  {time.time() - start:.1f} s')
+    for name, why in tests.failed.items(): print(f'FAIL {name}', *(f'       {line}' for line in why[-6000:].splitlines()), sep='\n')
+    for why in sorted({why for why in tests.skipped.values()}):
+        print(f'     {list(tests.skipped.values()).count(why)} skipped: {why.removeprefix("Skipped: ")}')
+    return passed, failed
 
 def chain(*checks):
     "A task: checks that run one after the other."
-    return lambda: all([timed(f, f.__doc__) for f in checks])
+    return lambda: map(sum, zip(*[timed(f, f.__doc__) for f in checks]))
 
 def tasks():
-    "What runs at once with others; what takes longest comes first."
-    return [chain(export, clean, names, api, readme_in_step, form, paths, sidebar, unsafe), chain(pytests), chain(faults), chain(docs, resolving),
-            *[lambda k=k: timed(lambda: notebook(k), f'nbdev_test nbs/{k}') for k in sorted(notebooks(), reverse=True)],
-            chain(browser), chain(wheel, newest), chain(fuzz)]
+    "What runs at once with others, each a function that returns how many passed and failed; what takes longest comes first."
+    first = [ROOT/'tests'/name for name in ('test_faults.py', 'test_browser.py')]
+    tests = first + [path for path in sorted((ROOT/'tests').glob('test_*.py')) if path not in first]
+    return [chain(export, clean, names, layers, readme_in_step, form, rhythm, paths, sidebar, unsafe),
+            *[lambda path=path: test_file(path) for path in tests], chain(docs, resolving), chain(wheel, newest),
+            *[lambda k=k: timed(lambda: notebook(k), f'nbdev_test nbs/{k}') for k in sorted(notebooks(), reverse=True)]]
 
 def late(*_):
     "A task is over its time: an error in it, which names it; where that changes nothing, its end a minute later."
     signal.signal(signal.SIGALRM, signal.SIG_DFL); signal.alarm(60)
     raise TimeoutError(f'over {MINUTES} minutes')
 
-def forked(task, log):
+def forked(task, log, counts):
     "A task in a process of its own, which takes over what is loaded here and nothing else; its number."
     sys.stdout.flush()
     if pid := os.fork(): return pid
-    good = False
     try:
         for n in (1, 2): os.dup2(log.fileno(), n)
         signal.signal(signal.SIGALRM, late); signal.alarm(60*MINUTES)
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what runs in the background ignore it
         signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and nohup this
         sys.dont_write_bytecode, os.environ['PYTHONDONTWRITEBYTECODE'] = True, '1'
-        good = task()
+        counts.write(json.dumps([int(n) for n in task()]).encode())
     except BaseException: traceback.print_exc()
     finally:
         atexit._run_exitfuncs()  # temporary folders go
-        for o in (sys.stdout, sys.stderr): o.flush()
-        os._exit(not good)
+        for o in (sys.stdout, sys.stderr, counts): o.flush()
+        os._exit(0)
 
 def together(tasks, workers):
-    "Run tasks, some at once; print what each says when it has ended. The numbers of checks that passed and failed."
-    running, counts, left = {}, [0, 0], iter(tasks)
+    "Run tasks, some at once; print what each says when it has ended. How many checks and tests passed and failed."
+    running, total, left = {}, [0, 0], iter(tasks)
     while True:
         while len(running) < workers and (task := next(left, None)):
-            log = tempfile.TemporaryFile()
-            running[forked(task, log)] = log
-        if not running: return counts
+            files = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+            running[forked(task, *files)] = files
+        if not running: return total
         pid, status = os.wait()
-        with running.pop(pid) as log: log.seek(0); said = log.read().decode('utf-8', 'replace')
-        passed, failed = (len(re.findall(f'^{word} ', said, re.M)) for word in ('ok  ', 'FAIL'))
-        if status and not failed: said, failed = said + f'FAIL a process ended with {status}\n', 1
+        texts = []
+        for file in running.pop(pid):
+            with file: file.seek(0); texts.append(file.read().decode('utf-8', 'replace'))
+        said, counts = texts
+        if not counts: said += f'FAIL a process ended with {status} before its time\n'
         print(said, end='', flush=True)
-        counts = [counts[0] + passed, counts[1] + failed]
+        total = [a + b for a, b in zip(total, json.loads(counts or '[0, 1]'))]
+
+def files():
+    "Files where notebooks and tests run."
+    return {f'{folder}/{k}' for folder in ('nbs', 'tests') for k in under(ROOT/folder) if '__pycache__' not in k}
 
 def main():
     start = time.time()
     shutil.copytree(ROOT, COPY, symlinks=True, ignore=IGNORED)
-    before = under(ROOT/'nbs').keys()
+    before = files()
     counts = together([chain(speed)], 1)
     import matplotlib.pyplot, nbdev.test, torch, fastai.basics  # once for all notebooks, since it takes seconds
     def leftover():
-        "tests leave no file behind"
-        return [f'nbs/{k}: left behind' for k in sorted(under(ROOT/'nbs').keys() - before) if '__pycache__' not in k]
+        "notebooks and tests leave no file behind"
+        return [f'{k}: left behind' for k in sorted(files() - before)]
     for more in (together(tasks(), CORES), together([chain(leftover)], 1)): counts = [a + b for a, b in zip(counts, more)]
     print(f'{time.time() - start:.0f} s')
     print(f'{counts[0]} passed, {counts[1]} failed')
@@ -333,6 +387,5 @@ def main():
 
 if __name__ == '__main__':
     try:
-        if '--write-api' in sys.argv: API.write_text(public_names())
-        else: sys.exit(main())
+        sys.exit(main())
     finally: shutil.rmtree(TEMP, ignore_errors=True)

@@ -355,7 +355,7 @@ def bake(r, # a relightable
 def fit(cls:Baked,
         cap, # `Capture`
         planes:int=9, clusters=None, # as for `bake`
-        of=None, # the method that is baked; None: 'shadows' where moving shadows gain 1 dB, else 'rbf' with its settings
+        of=None, # the method that is baked; None: 'shadows' where moving shadows gain 1 dB, else 'rbf'
         of_settings=None, # a dict for that method
         **kwargs, # the same
         ):

@@ -219,7 +219,7 @@ def settings(self:MovingShadows) -> dict:
 
 # %% ../nbs/16_shadows.ipynb #e281a3df
 @patch
-def _relight_rows(self:MovingShadows, s, weights, edges, strength): # slice, (m, n), (m, n), (m, 1, 1, 1) -> (m, r, w, 3)
+def _relight_rows(self:MovingShadows, s, weights, edges, strength): # slice, (m, n) twice, (m, 1, 1, 1) -> (m, r, w, 3)
     "A strip of the pictures"
     photos,other,distance = (self.tensors[k][:, s] for k in ('photos', 'other', 'distance'))
     plain,moved = _compose(to_float(photos), to_float(other), distance, weights, edges)

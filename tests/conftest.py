@@ -12,8 +12,13 @@ torch.set_num_threads(1)
 
 
 def pytest_addoption(parser):
-    parser.addoption('--kills', type=int, default=1, metavar='N', help='random moments at which test_faults.py kills each run')
-    parser.addoption('--examples', type=int, default=200, metavar='N', help='inputs that test_fuzz.py tries of each kind')
+    parser.addoption('--kills', type=int, default=1, metavar='N', help='random moments at which a run is killed')
+    parser.addoption('--examples', type=int, default=200, metavar='N', help='bad inputs of each kind')
+
+
+def pytest_collection_modifyitems(items):
+    "Run first what forks: a child waits for ever for the threads of libvips if its parent has written a picture by it"
+    items.sort(key=lambda item: item.path.name not in ('test_faults.py', 'test_words.py'))
 
 
 @pytest.fixture(scope='session')

@@ -1,6 +1,6 @@
 """Helpers that several test files share: small captures, and commands that run in processes of their own."""
-import contextlib, os, signal, sys, tempfile, time, traceback
-import illuminet.benchmark, illuminet.many, illuminet.onnx, rich.console, rich.progress  # once, before processes are forked
+import contextlib, os, signal, sys, tempfile, time, traceback, webbrowser
+import illuminet.benchmark, illuminet.many, illuminet.onnx, rich.console, rich.progress  # once, before forks
 import numpy as np, torch
 from PIL import Image
 from illuminet import cli

@@ -1,7 +1,7 @@
 """The viewer and the widget in a real browser: the picture is Python's, and the light goes where it is dragged.
 
-Skipped without Chromium or Playwright. The widget is tried in JupyterLab where that is installed, otherwise in a page that
-stands in for it."""
+Skipped without Chromium or Playwright. The widget is tried in a page that stands in for Jupyter, and in JupyterLab
+where that is installed."""
 import base64, json, os, shutil, socket, subprocess, sys, time
 from contextlib import contextmanager
 from pathlib import Path
@@ -195,8 +195,8 @@ def test_help(viewer):
 def two_places(photo):
     "Return one photo whose light may have stood in two places, whatever the network finds"
     r = OnePhoto.fit(Capture([photo], None))
-    places = [(-.7, .4, .6), (.6, -.3, .7), (0, 0, 1)]
-    r.tensors |= dict(lights=as_lights(places[:1]), candidates=as_lights(places), probabilities=np.float32([.5, .4, .05]))
+    places = as_lights([(-.7, .4, .6), (.6, -.3, .7), (0, 0, 1)])
+    r.tensors |= dict(lights=places[:1], candidates=places, probabilities=np.float32([.5, .4, .05]))
     return r
 
 
@@ -391,7 +391,9 @@ def test_widget_of_one_photo(chromium, folder):
 # --- the widget in JupyterLab
 
 JUPYTER = os.environ.get('JUPYTER_LAB') or shutil.which('jupyter-lab', path=str(Path(sys.executable).parent))
-CELLS = ("from illuminet.learner import *\nr = fit(sample_capture(96), 'rbf')\nw = r.widget()\nw", 'print("light", *w.light)')
+CELLS = """from illuminet.learner import *
+w = fit(sample_capture(96), 'rbf').widget()
+w""", 'print("light", *w.light)'
 
 
 @contextmanager
@@ -400,8 +402,8 @@ def jupyter(folder):
     with socket.socket() as s:
         s.bind(('127.0.0.1', 0))
         port = s.getsockname()[1]
-    command = [JUPYTER, '--no-browser', '--allow-root', f'--port={port}', '--ip=127.0.0.1', '--ServerApp.port_retries=0',
-               '--IdentityProvider.token=', '--ServerApp.disable_check_xsrf=True']
+    command = [JUPYTER, '--no-browser', '--allow-root', f'--port={port}', '--ip=127.0.0.1',
+               '--ServerApp.port_retries=0', '--IdentityProvider.token=', '--ServerApp.disable_check_xsrf=True']
     server = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try: yield f'http://127.0.0.1:{port}'
     finally:

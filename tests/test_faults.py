@@ -1,4 +1,4 @@
-"""Faults: killed runs, full disks, photos that vanish, broken models. What is left is whole, and a message says what is wrong.
+"""Faults: killed runs, full disks, photos that vanish, broken models. What is left is whole, and a message says why.
 
 Each docstring gives the fault and, after a colon, what happens; nbs/explanations/faults.ipynb shows them as a table.
 `pytest tests/test_faults.py --kills 20` kills each run at twenty random moments instead of one."""
@@ -220,7 +220,7 @@ def downloaded(cache): return list(cache.glob('*/snapshots/*/*'))
 
 def is_intact(cache, reference):
     "Check that every file in the Hub's cache is whole"
-    for path in downloaded(cache): assert path.read_bytes() == (Hub.served/path.name).read_bytes(), f'half of {path.name}'
+    for path in downloaded(cache): assert path.read_bytes() == (Hub.served/path.name).read_bytes(), path.name
 
 
 def is_complete(cache, reference):

@@ -1,4 +1,4 @@
-"""Some hundred spoilt files of each kind give nothing but `InputError`; always the same ones. `--examples N` tries more."""
+"""Some hundred spoilt files of each kind give nothing but `InputError`; always the same, `--examples N` tries more."""
 import functools
 import hypothesis, pytest
 from hypothesis import strategies as st
@@ -9,8 +9,8 @@ pytestmark = pytest.mark.filterwarnings('ignore')
 
 def inputs(seeds):
     "Return a strategy: valid inputs with up to four edits, or a few bytes"
-    edits = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 1 << 16), st.sampled_from(WORDS) | st.binary(max_size=6)),
-                     max_size=4)
+    new = st.sampled_from(WORDS) | st.binary(max_size=6)
+    edits = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 1 << 16), new), max_size=4)
     changed = st.builds(lambda seed, edits: functools.reduce(edited, edits, seed), st.sampled_from(seeds), edits)
     return changed | st.binary(max_size=60)
 

@@ -137,7 +137,7 @@ def tiff(pixels, photometric):
 lab = pyvips.Image.new_from_array(colour).copy(interpretation='srgb').colourspace('lab').write_to_buffer('.tif')
 
 REFUSED = {
-    'TIFF of 32-bit integers': (vips(colour.astype(np.uint32), 'tif'), 'pixels of type uint: export it with 8 or 16 bits'),
+    'TIFF of 32-bit integers': (vips(colour.astype(np.uint32), 'tif'), 'type uint: export it with 8 or 16 bits'),
     'TIFF of 64-bit floats': (vips(to_float(colour).astype(np.float64), 'tif'), 'export it with 8 or 16 bits'),
     'TIFF in L*a*b*': (lab, 'export it in grey or RGB'),
     'TIFF of a sensor': (tiff(grey, 32803), 'export it in grey or RGB'),

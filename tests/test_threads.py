@@ -1,4 +1,4 @@
-"""Models are not changed by readers: each method relights from eight threads as from one. Threads lock their outputs."""
+"""Models are not changed by readers: each method relights from eight threads as from one. Outputs are locked."""
 import sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np, pytest, torch
@@ -110,7 +110,8 @@ def test_limit_of_cores_is_taken_back():
         with one_blas_thread():
             assert set(blas_threads()) == {1}
             time.sleep(.1)
-    two = one_blas_thread().hand.submit(_libraries().limit, limits=2, user_api='blas').result()  # OpenBLAS obeys one thread
+    setter = one_blas_thread().setter  # OpenBLAS obeys one thread alone
+    two = setter.submit(_libraries().limit, limits=2, user_api='blas').result()
     before = blas_threads()
     at_once(hold)
     after = blas_threads()

@@ -44,10 +44,10 @@ def get(server, path):
 
 
 NOT_SERVED = [
-    '/', '/index.htm', '/sub/', '/sub/index.html', '/sub2/', '/sub3/', '/sub4/', '/link', '/up/secret.txt', '/up/', '/up',
-    '/dot', '/dot/', '/dot/s', '/dot.txt', '/.hidden', '/.hidden/', '/.hidden/s', '/odd/', '/odd/index.html/', '/pipe',
-    '/zero', '/../secret.txt', '/%2e%2e/secret.txt', '/..%2fsecret.txt', '/%00', '/nothing', '/nothing/', '//etc/passwd',
-    '/' + 'a'*300, '/' + 'a/'*1500]
+    '/', '/index.htm', '/sub/', '/sub/index.html', '/sub2/', '/sub3/', '/sub4/', '/link', '/up/secret.txt', '/up/',
+    '/up', '/dot', '/dot/', '/dot/s', '/dot.txt', '/.hidden', '/.hidden/', '/.hidden/s', '/odd/', '/odd/index.html/',
+    '/pipe', '/zero', '/../secret.txt', '/%2e%2e/secret.txt', '/..%2fsecret.txt', '/%00', '/nothing', '/nothing/',
+    '//etc/passwd', '/' + 'a'*300, '/' + 'a/'*1500]
 
 
 @pytest.mark.parametrize('path', NOT_SERVED, ids=lambda path: path[:20])

@@ -1,5 +1,5 @@
-"""Whatever happens, a command ends in a message that is safe to print and a right exit code, and leaves nothing half written."""
-import json, os, shutil, signal, sys, time
+"""Whatever happens, a command ends in a message that is safe to print and the right exit code."""
+import functools, json, os, shutil, signal, sys, time
 from pathlib import Path
 from unittest import mock
 import numpy as np, pytest
@@ -33,6 +33,12 @@ def forged_model(folder, **config):
     (folder/'config.json').write_text(text)
     (folder/'model.safetensors').write_bytes(save(r.tensors, dict(config=text)))
     return folder
+
+
+def filled(command, **paths):
+    "Return the words of a command, in which paths replace names in capitals"
+    def fill(word): return functools.reduce(lambda text, name: text.replace(name, str(paths[name])), paths, word)
+    return [fill(word) for word in command.split()]
 
 
 def answered(*args, **options):
@@ -185,24 +191,20 @@ def old(made, tmp_path_factory):
     return path
 
 
-LATIN = [  # commands; {} stands for the name, MODEL for a model with a plain name
-    'info {}', 'info {} --json', 'fit {} --method rbf --stream -o {}-s', 'info {}-m', 'evaluate {} --methods ptm --size 16',
-    'bake {}-m -o {}-b --planes 3', 'render -o {}-r --size 16 --lights 3', 'relight {}-m -o {}.gif --size 16',
-    'export {} --to rti -o {}.rti', 'export MODEL --to html -o {}.html']
+@pytest.mark.parametrize('command', [
+    'info OLD', 'info OLD --json', 'fit OLD --method rbf --stream -o OLD-s', 'info OLD-m',
+    'evaluate OLD --methods ptm --size 16', 'bake OLD-m -o OLD-b --planes 3', 'render -o OLD-r --size 16 --lights 3',
+    'relight OLD-m -o OLD.gif --size 16', 'export OLD --to rti -o OLD.rti', 'export MODEL --to html -o OLD.html'])
+def test_names_that_are_no_text(command, made, old): good(*filled(command, OLD=old, MODEL=made/'ptm'))
 
 
-@pytest.mark.parametrize('command', LATIN)
-def test_names_that_are_no_text(command, made, old):
-    good(*(part.replace('{}', str(old)).replace('MODEL', str(made/'ptm')) for part in command.split()))
-
-
-@pytest.mark.parametrize('write,name', [
-    ('relight {}-m --light 0,0,1 -o', '{}.png'), ('export MODEL --to web -o', '{}-web'), ('export {} --to ptm -o', '{}.ptm')])
-def test_outputs_whose_names_are_no_text(write, name, made, old):
+@pytest.mark.parametrize('command', [
+    'relight OLD-m --light 0,0,1 -o OLD.png', 'export MODEL --to web -o OLD-web', 'export OLD --to ptm -o OLD.ptm'])
+def test_outputs_whose_names_are_no_text(command, made, old):
     "Written, and read again"
-    path = name.replace('{}', str(old))
-    good(*(part.replace('{}', str(old)).replace('MODEL', str(made/'ptm')) for part in write.split()), path)
-    good('info', path)
+    words = filled(command, OLD=old, MODEL=made/'ptm')
+    good(*words)
+    good('info', words[-1])
 
 
 def test_missing_names_that_are_no_text(old): refused('info', f'{old}-gone')
@@ -232,9 +234,10 @@ def test_commands_read_every_kind_of_photo(suffix, made, tmp_path):
 
 # --- where it is printed
 
-@pytest.mark.parametrize('closed', [dict(out='closed'), dict(err='closed'), dict(out='closed', err='closed')], ids=' '.join)
-def test_closed_streams(closed, made, tmp_path):
+@pytest.mark.parametrize('streams', ['out', 'err', 'out err'])
+def test_closed_streams(streams, made, tmp_path):
     "Nobody reads what is printed; the work is done"
+    closed = dict.fromkeys(streams.split(), 'closed')
     assert run('fit', made/'coin', *PTM, '-o', tmp_path/'m', **closed).code == 0
     Relightable.load(tmp_path/'m')
     assert run('info', tmp_path/'m', **closed).code == 0
@@ -247,10 +250,10 @@ def test_closed_streams(closed, made, tmp_path):
                                      'train COIN --epochs 1 --crop 16 -o OUT'])
 def test_full_output(command, made, tmp_path):
     "The report cannot be written: one message; what was fitted is whole"
-    for word, path in dict(MODEL=made/'ptm', COIN=made/'coin', OUT=tmp_path/'m').items(): command = command.replace(word, str(path))
-    said = refused(*command.split(), out='/dev/full', says='standard output: No space left on device')
+    words = filled(command, MODEL=made/'ptm', COIN=made/'coin', OUT=tmp_path/'m')
+    said = refused(*words, out='/dev/full', says='standard output: No space left on device')
     assert said.count('\n') == 1
-    if 'fit' in command: Relightable.load(tmp_path/'m')
+    if words[0] == 'fit': Relightable.load(tmp_path/'m')
     assert not [*tmp_path.glob('.*')]
 
 
@@ -288,16 +291,14 @@ def test_unknown_users(made):
         refused('relight', made/'ptm', '--light', '0,0,1', '-o', path, says='no such user')
 
 
-LONG = 'a'*300
-
-
 @pytest.mark.parametrize('command', [
-    f'info {LONG}', f'info {LONG}.ptm', f'fit {LONG} -o OUT/m', f'fit COIN -o OUT/{LONG}',
-    f'export MODEL --to html -o OUT/{LONG}.html', f'fit COIN --method ptm -o OUT/{"b"*252}', f'info {"/".join(["b"*200]*30)}',
-    f'evaluate {LONG}', f'view {LONG} --no-browser', f'fit COIN --jobs 1 -o OUT/{LONG}'], ids=range(10))
+    'info LONG', 'info LONG.ptm', 'fit LONG -o OUT/m', 'fit COIN -o OUT/LONG',
+    'export MODEL --to html -o OUT/LONG.html',
+    'fit COIN --method ptm -o OUT/LESS', 'info DEEP', 'evaluate LONG', 'view LONG --no-browser',
+    'fit COIN --jobs 1 -o OUT/LONG'])
 def test_names_that_are_too_long(command, made, tmp_path):
-    for word, path in dict(MODEL=made/'ptm', COIN=made/'coin', OUT=tmp_path).items(): command = command.replace(word, str(path))
-    refused(*command.split(), says='too long')
+    names = dict(LONG='a'*300, LESS='b'*252, DEEP='/'.join(['b'*200]*30))
+    refused(*filled(command, MODEL=made/'ptm', COIN=made/'coin', OUT=tmp_path, **names), says='too long')
     assert not [*tmp_path.iterdir()]
 
 
@@ -323,10 +324,10 @@ def test_folders_of_another_user(kind, mode, made, open_folder):
     closed.chmod(mode)
     (open_folder/'free').mkdir()
     (open_folder/'free').chmod(0o777)
-    for command in (['info', closed], ['info', closed/'lights.lp'], ['fit', closed, '-o', open_folder/'free/model'],
-                    ['evaluate', closed], ['view', closed, '--no-browser'],
-                    ['evaluate', '--all', closed, '-o', open_folder/'free/table.json'], ['fit', coin, '-o', closed/'out']):
-        refused(*command, says='closed', before=become_nobody)
+    for command in ('info CLOSED', 'info CLOSED/lights.lp', 'fit CLOSED -o FREE/model', 'evaluate CLOSED',
+                    'view CLOSED --no-browser', 'evaluate --all CLOSED -o FREE/table.json', 'fit COIN -o CLOSED/out'):
+        words = filled(command, CLOSED=closed, FREE=open_folder/'free', COIN=coin)
+        refused(*words, says='closed', before=become_nobody)
     assert not list((open_folder/'free').iterdir())
 
 
@@ -343,8 +344,8 @@ def test_our_own_faults(made, tmp_path):
     assert b'Traceback' in ended.err and b'\x1b' not in ended.err
 
 
-@pytest.mark.parametrize('error', [MemoryError(), RuntimeError('DefaultCPUAllocator: not enough memory: you tried to allocate')],
-                         ids=['Python', 'PyTorch'])
+@pytest.mark.parametrize('error', [
+    MemoryError(), RuntimeError('DefaultCPUAllocator: not enough memory: you tried to allocate')], ids=str)
 def test_memory(error, made, tmp_path):
     "Too little memory is no fault of ours"
     def broken(): mock.patch('illuminet.ptm.PTM._basis', side_effect=error).start()
