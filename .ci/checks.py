@@ -7,7 +7,7 @@ CORES = os.cpu_count() or 1
 LIBRARIES = 'OMP', 'MKL', 'OPENBLAS'
 os.environ.update({f'{lib}_NUM_THREADS': '1' for lib in LIBRARIES}, OMP_WAIT_POLICY='PASSIVE')  # before any of them is loaded
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from statistics import median
 from pyflakes import checker, messages as m
@@ -308,7 +308,7 @@ def test_file(path):
     with apart(ROOT) as printed:
         args = ['-q', '--tb=short', '-p', 'no:cacheprovider', f'--basetemp={TEMP/path.stem}', str(path)]
         code = pytest.main(args, plugins=[tests])
-        if code not in (0, 1): tests.failed[path.name] = printed()
+        if code not in (0, 1) and not tests.failed: tests.failed[path.name] = printed()
     passed, failed = len(tests.passed - tests.failed.keys()), len(tests.failed)
     print(f'{"FAIL" if failed else "ok  "} tests/{path.name}: {passed} passed, {failed} failed  {time.time() - start:.1f} s')
     for name, why in tests.failed.items(): print(f'FAIL {name}', *(f'       {line}' for line in why[-6000:].splitlines()), sep='\n')
@@ -322,11 +322,11 @@ def chain(*checks):
 
 def tasks():
     "What runs at once with others, each a function that returns how many passed and failed; what takes longest comes first."
-    first = [ROOT/'tests'/name for name in ('test_faults.py', 'test_browser.py')]
-    tests = first + [path for path in sorted((ROOT/'tests').glob('test_*.py')) if path not in first]
-    return [chain(export, clean, names, layers, readme_in_step, form, rhythm, paths, sidebar, unsafe),
-            *[lambda path=path: test_file(path) for path in tests], chain(docs, resolving), chain(wheel, newest),
-            *[lambda k=k: timed(lambda: notebook(k), f'nbdev_test nbs/{k}') for k in sorted(notebooks(), reverse=True)]]
+    tests = {path.name: partial(test_file, path) for path in sorted((ROOT/'tests').glob('test_*.py'))}
+    first = [tests.pop('test_faults.py'), chain(docs, resolving), tests.pop('test_browser.py')]
+    return [chain(export, clean, names, layers, readme_in_step, form, rhythm, paths, sidebar, unsafe), *first, *tests.values(),
+            *[partial(timed, partial(notebook, k), f'nbdev_test nbs/{k}') for k in sorted(notebooks(), reverse=True)],
+            chain(wheel, newest)]
 
 def late(*_):
     "A task is over its time: an error in it, which names it; where that changes nothing, its end a minute later."
@@ -356,14 +356,14 @@ def together(tasks, workers):
     while True:
         while len(running) < workers and (task := next(left, None)):
             files = tempfile.TemporaryFile(), tempfile.TemporaryFile()
-            running[forked(task, *files)] = files
+            running[forked(task, *files)] = task, files
         if not running: return total
         pid, status = os.wait()
-        texts = []
-        for file in running.pop(pid):
+        (task, files), texts = running.pop(pid), []
+        for file in files:
             with file: file.seek(0); texts.append(file.read().decode('utf-8', 'replace'))
         said, counts = texts
-        if not counts: said += f'FAIL a process ended with {status} before its time\n'
+        if not counts: said += f'FAIL {getattr(task, "args", ["checks"])[-1]}: the process ended early, with status {status}\n'
         print(said, end='', flush=True)
         total = [a + b for a, b in zip(total, json.loads(counts or '[0, 1]'))]
 
@@ -376,7 +376,8 @@ def main():
     shutil.copytree(ROOT, COPY, symlinks=True, ignore=IGNORED)
     before = files()
     counts = together([chain(speed)], 1)
-    import matplotlib.pyplot, nbdev.test, torch, fastai.basics  # once for all notebooks, since it takes seconds
+    import matplotlib.pyplot, nbdev.test, torch, fastai.basics  # once for all that is forked, since it takes seconds
+    torch.empty(1, device='meta').normal_()  # so does the first initialisation on this device
     def leftover():
         "notebooks and tests leave no file behind"
         return [f'{k}: left behind' for k in sorted(files() - before)]

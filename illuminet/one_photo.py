@@ -108,6 +108,22 @@ def _softened(planes):
     "Blur cast shadows by two boxes of 5 by 5 pixels"
     return planes | dict(shadow=_box_mean(_box_mean(planes['shadow'], 5), 5))
 
+# %% ../nbs/32_one_photo.ipynb #f1f2a622
+def _with_less_shadow(planes):
+    "Weaken cast shadows and strengthen slopes"
+    slope = 1.3*planes['normals'][:, :2]
+    normals = F.normalize(torch.cat([slope, planes['normals'][:, 2:]], 1), dim=1)
+    return planes | dict(normals=normals, shadow=.6*planes['shadow'])
+
+# %% ../nbs/32_one_photo.ipynb #ba2a5566
+def _with_bounded_albedo(planes, photo, light): # photo: (1, 3, h, w); light: (3,)
+    "Bound the albedo by what the photo shows under its light"
+    factor,highlight = relit_planes(planes, F.normalize(light, dim=0)[None, None])
+    shown = unlit(photo, factor, highlight, torch.ones_like(planes['trust']), planes['albedo'])
+    most = 3*shown.mean(1, keepdim=True)+.01
+    mean = planes['albedo'].mean(1, keepdim=True).clamp(min=1e-6)
+    return planes | dict(albedo=planes['albedo']*(most/mean).clamp(max=1))
+
 # %% ../nbs/32_one_photo.ipynb #b1f659c4
 def _tinted(planes, photo, light): # photo: (1, 3, h, w); light: (3,)
     "Turn broad gloss, and all of it where the photo is dark, into sheen"
@@ -170,6 +186,7 @@ def read_surface(photo, # (h, w, 3) uint8, uint16 or float in 0..1, display-code
     evidence = _turned_evidence(photo, light, finder)
     planes = _turned_reading(x, light, evidence, net)
     planes = _softened(_flattened(planes, evidence))
+    if light.norm() < .999: planes = _with_bounded_albedo(_with_less_shadow(planes), x, light)   # it was found
     planes = _tinted(planes, x, light)
     return _sharpened(planes, x, _scaled(photo, _PLANE_PIXELS))
 

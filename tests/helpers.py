@@ -4,9 +4,9 @@ import illuminet.benchmark, illuminet.many, illuminet.onnx, rich.console, rich.p
 import numpy as np, torch
 from PIL import Image
 from illuminet import cli
-from illuminet.learner import Capture, IllumiNet, InputError, dome, sample_capture, write_lp
+from illuminet.learner import Capture, InputError, dome, sample_capture, write_lp
 
-with torch.device('meta'): IllumiNet()  # for the same reason: the first network on this device imports much of torch
+torch.empty(1, device='meta').normal_()  # for the same reason: the first time, it imports much of torch
 
 
 # --- captures and folders
