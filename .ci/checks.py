@@ -325,8 +325,8 @@ def tasks():
     tests = {path.name: partial(test_file, path) for path in sorted((ROOT/'tests').glob('test_*.py'))}
     first = [tests.pop('test_faults.py'), chain(docs, resolving), tests.pop('test_browser.py')]
     return [chain(export, clean, names, layers, readme_in_step, form, rhythm, paths, sidebar, unsafe), *first, *tests.values(),
-            *[partial(timed, partial(notebook, k), f'nbdev_test nbs/{k}') for k in sorted(notebooks(), reverse=True)],
-            chain(wheel, newest)]
+            chain(wheel, newest),
+            *[partial(timed, partial(notebook, k), f'nbdev_test nbs/{k}') for k in sorted(notebooks(), reverse=True)]]
 
 def late(*_):
     "A task is over its time: an error in it, which names it; where that changes nothing, its end a minute later."
@@ -387,6 +387,5 @@ def main():
     return counts[1] > 0
 
 if __name__ == '__main__':
-    try:
-        sys.exit(main())
+    try: sys.exit(main())
     finally: shutil.rmtree(TEMP, ignore_errors=True)
