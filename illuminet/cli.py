@@ -75,7 +75,7 @@ def _number_option(help, metavar='N', **limits): # min, max
     return typer.Option(metavar=metavar, help=help, **limits)
 
 # %% ../nbs/61_cli.ipynb #95ab8829
-Size = Annotated[Optional[int], _number_option("Shrink photos to at most this longest side.", 'PIXELS', min=1)]
+Size = Annotated[Optional[int], _number_option("Shrink photos so that the longest side is at most this.", 'PIXELS', min=1)]
 Epochs = Annotated[int, _number_option("Train for at most N epochs.", min=1)]
 Seed = Annotated[int, _number_option("Seed the random numbers; the same seed gives the same result.",
                                      min=0, max=2**31-1)]
@@ -404,7 +404,7 @@ Stream = Annotated[bool, typer.Option(
 
 # %% ../nbs/61_cli.ipynb #8d041667
 Jobs = Annotated[Optional[int], _number_option(
-    "Fit many captures, N at a time, with a model for each in --out.", min=1)]
+    "Fit N captures at a time; write one model for each to --out.", min=1)]
 Dask = Annotated[Optional[str], typer.Option(
     metavar='ADDRESS', help="Fit many captures on a Dask cluster: tcp://HOST:PORT.")]
 
@@ -611,7 +611,7 @@ def evaluate_command(captures:EvaluateCaptures, methods:Methods=None, size:Size=
     if as_json: _print_result(dict(rows=rows), True)
 
 # %% ../nbs/61_cli.ipynb #5ea7ecd9
-Planes = Annotated[int, _number_option("Keep N bytes for each pixel.", min=2)]
+Planes = Annotated[int, _number_option("Keep N planes, one byte for each pixel.", min=2)]
 
 @app.command('bake', epilog=_examples('illuminet bake coin-model/ --planes 9 --out coin-small'))
 def bake_command(source:Source, out:Out=Path('baked'), planes:Planes=9, method:FitMethod='illuminet', size:Size=None,

@@ -303,9 +303,11 @@ def _clear_beside(path, # an output that this process has locked
         _unstage(stage)
 
 # %% ../nbs/00_core.ipynb #63508ed5
-def _begun(folder): # yields Path
+def _begun(folder, # where outputs lie
+           left=False, # bool, as for `_is_stage`
+           ): # yields Path
     "Yield the outputs in a folder that have a temporary folder or a lock"
-    yield from (target for _,target in _stages(folder, False))
+    yield from (target for _,target in _stages(folder, left))
     for o in folder.glob('.?*.lock'):
         with suppress(InputError):
             if not _lock_stamp(o): yield folder/o.name[1:-len('.lock')]
@@ -321,8 +323,8 @@ def _clear_up(path, # an output that this process has locked
               ):
     "Remove everything that killed runs left of an output and within it"
     _clear_beside(path, left)
-    for target in {o for folder in _folders(path) for o in _begun(folder)}:
-        with suppress(InputError), _locked(target) as left: _clear_up(target, left)
+    for target in {o for folder in _folders(path) for o in _begun(folder, left)}:
+        with suppress(InputError), _locked(target) as own: _clear_up(target, left or own)
 
 # %% ../nbs/00_core.ipynb #4d87759b
 @patch

@@ -147,7 +147,7 @@ def _reading(path, remedy='copy or export it again'):
 
 # %% ../nbs/02_images.ipynb #e22177fd
 def _animated(f): # a PNG at its start -> number of pictures
-    "How many pictures a PNG holds"
+    "Count the pictures that a PNG holds"
     before = f.read(1<<16).partition(b'IDAT')[0]
     announced = before.partition(b'acTL')[2]
     return max(1, int.from_bytes(announced[:4], 'big'))

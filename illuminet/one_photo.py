@@ -135,7 +135,7 @@ def _tinted(planes, photo, light): # photo: (1, 3, h, w); light: (3,)
 def _local_lines(x, # (1, c, h, w)
                  grey, # (1, 1, h, w)
                  across, # pixels of a neighbourhood
-                 even, # variance of the grey that is no edge
+                 even, # grey variance below which there is no edge
                  ): # slope and level, each (1, c, h, w): x is near slope·grey + level
     "Fit a straight line of the grey to each neighbourhood of a map"
     grey_mean,mean,product,square = (_box_mean(o, across) for o in (grey, x, x*grey, grey*grey))
@@ -156,7 +156,7 @@ def along_edges(x, # (1, c, h, w)
                 grey, # (1, 1, h, w), the photo at that size, in 0..1
                 large, # (1, 1, h', w'), the photo at the new size
                 across:int=9, # pixels of a neighbourhood
-                even:float=1e-3, # variance of the grey that is no edge
+                even:float=1e-3, # grey variance below which there is no edge
                 ): # (1, c, h', w')
     "Enlarge maps along the edges of a photo"
     size = large.shape[2:]

@@ -110,7 +110,7 @@ class HSH(_Basis, method='hsh'):
 def _lrgb(coefficients, # (6, h, w, 3)
           basis, # (n, 6) of the photos
           ) -> dict: # luminance (6, h, w), colour (h, w, 3) in 0..1
-    "Return the LRGB form of a PTM"
+    "Return a PTM as luminance (six coefficients) and one colour per pixel"
     luminance = coefficients.mean(-1)
     peak = np.maximum(weighted_sum(basis, luminance[..., None]).max(0), 1/255)
     mean = np.maximum(np.tensordot(basis.mean(0).astype(np.float32), coefficients, 1), 0)
