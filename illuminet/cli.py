@@ -75,7 +75,7 @@ def _number_option(help, metavar='N', **limits): # min, max
     return typer.Option(metavar=metavar, help=help, **limits)
 
 # %% ../nbs/61_cli.ipynb #95ab8829
-Size = Annotated[Optional[int], _number_option("Shrink photos so that the longest side is at most this.", 'PIXELS', min=1)]
+Size = Annotated[Optional[int], _number_option("Shrink photos: longest side at most this.", 'PIXELS', min=1)]
 Epochs = Annotated[int, _number_option("Train for at most N epochs.", min=1)]
 Seed = Annotated[int, _number_option("Seed the random numbers; the same seed gives the same result.",
                                      min=0, max=2**31-1)]
@@ -542,6 +542,12 @@ PhotoAzimuth = Annotated[Optional[float], _number_option(
 PhotoElevation = Annotated[Optional[float], _number_option(
     "Give the elevation that goes with it.  [default: 45]", 'DEGREES', min=-90, max=90)]
 
+# %% ../nbs/61_cli.ipynb #7ec372d2
+def _check_not_source(out, source):
+    "Refuse to replace the source by the result"
+    if out.exists() and source.exists() and out.samefile(source):
+        raise _wrong(f"{out}: is the source: choose another name", '--out')
+
 # %% ../nbs/61_cli.ipynb #c5311276
 @app.command('relight', epilog=_examples('illuminet relight photo.jpg --azimuth 30 --elevation 40',
                                          'illuminet relight coin/ --azimuth 30 --azimuth 150 --elevation 25'))
@@ -551,6 +557,7 @@ def relight_command(source:Source, light:NewLights=(), azimuth:Azimuths=(), elev
     "Relight a photo, a capture or a model. Write a picture for each light, or a film."
     lights,own = _lights(light, azimuth, elevation), _own_light(photo_light, photo_azimuth, photo_elevation)
     _check_out(out, *_stills, *_films)
+    _check_not_source(out, source)
     film = out.suffix.lower() in _films
     if lights is None and not film:
         raise _wrong("no light: give --light x,y,z, or --azimuth and --elevation in degrees", '--light')

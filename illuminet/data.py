@@ -17,6 +17,7 @@ from fastcore.basics import patch, store_attr
 from .core import *
 from .lights import *
 from .images import *
+from .images import _counted
 from .capture import *
 from .viz import draw_light
 from .relightable import srgb_photos, weighted_sum
@@ -153,7 +154,7 @@ def _split(cap, every, offset): # -> seen, held: indices
         raise InputError(f"every={every}, offset={offset}: give every of at least 2 and offset of at least 0, "
                          "or every=None")
     if len(cap) < 3:
-        raise InputError(f"{len(cap)} photos: training with lights held out needs at least 3; "
+        raise InputError(f"{_counted(len(cap), 'photo')}: training with lights held out needs at least 3; "
                          "pass every=None to use all")
     offset = min(offset%every, len(cap)-1)
     return i[i%every != offset], i[i%every == offset]

@@ -19,7 +19,7 @@ from .core import *
 from .core import _open_file
 from .lights import _unit_rows
 from .images import *
-from .images import _as_images
+from .images import _counted, _as_images
 from .capture import *
 
 # %% ../nbs/11_photometry.ipynb #20e7a113
@@ -400,7 +400,8 @@ def intensities(cap, # `Capture` of five photos or more
                 ) -> np.ndarray: # (n, 3) float32: strength of each lamp in red, green and blue, geometric mean 1
     "Strength of the light in each photo, from the photos alone"
     lights,at = _spanning(cap.lights), _inside(cap)
-    if len(lights) < 5: raise InputError(f"{len(lights)} photos: the strength of the lights needs five or more")
+    if len(lights) < 5:
+        raise InputError(f"{_counted(len(lights), 'photo')}: the strength of the lights needs five or more")
     x = _linear_pixels(cap, at[np.linspace(0, len(at)-1, min(2000, len(at))).astype(int)])   # some pixels will do
     p,used,gap = _grey_strengths(x, lights, x.max(-1) < _CLIPPED)
     if gap < 20:

@@ -13,6 +13,7 @@ from numpy import cos, pi, sin, sqrt
 from .core import *
 from .lights import *
 from .images import *
+from .images import _counted
 from .relightable import *
 
 # %% ../nbs/13_ptm.ipynb #be1a9fc6
@@ -78,7 +79,8 @@ def _warn_of_few(self:_Basis, lights):
     n,k = basis.shape
     determined = np.linalg.matrix_rank(basis, 1e-6*np.linalg.norm(basis, 2))
     if determined < k:
-        problem = f"{n} photos determine {determined} of {k} terms: between their lights the pictures mean little"
+        found = f"{_counted(n, 'photo')} determine{'s'*(n == 1)} {determined} of {k} terms"
+        problem = f"{found}: between their lights the pictures mean little"
         warnings.warn(f"{problem}; use method 'rbf'", UserWarning, stacklevel=5)
 
 # %% ../nbs/13_ptm.ipynb #dd917a59

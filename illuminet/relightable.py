@@ -8,7 +8,7 @@ __all__ = ['FORMAT', 'MIGRATIONS', 'srgb_photos', 'weighted_sum', 'Relightable',
            'evaluate']
 
 # %% ../nbs/12_relightable.ipynb #4a2fec69
-import functools, inspect, json, os, time
+import functools, inspect, json, os, time, warnings
 from contextlib import contextmanager
 from pathlib import Path
 import numpy as np, pandas as pd
@@ -19,7 +19,7 @@ from .core import *
 from .core import _lock_file, _open_file, _printable, _read_bytes
 from .lights import *
 from .images import *
-from .images import _suffixes
+from .images import _counted, _suffixes
 from .capture import *
 from .metrics import *
 
@@ -141,7 +141,9 @@ def uncertainty(self:Relightable,
                 ) -> np.ndarray: # (h, w) float32, 0..1
     "Return the error of left-out photos in each pixel: RMS over photos and colours"
     cap = self._kept() if cap is None else cap
-    if min(len(cap), folds) < 2: raise InputError(f"{len(cap)} photos, {folds} folds: leave-one-out needs two")
+    if min(len(cap), folds) < 2:
+        counts = f"{_counted(len(cap), 'photo')}, {_counted(folds, 'fold')}"
+        raise InputError(f"{counts}: leave-one-out needs two")
     errors = sum(((prediction-photo)**2).mean(-1) for prediction,photo in self._left_out(cap, folds))
     return np.sqrt(errors/len(cap))
 
@@ -457,6 +459,19 @@ def _read_photos(path): # -> `Capture`
     is_photo = path.suffix.lower() in _suffixes and not path.is_dir()
     return Capture([path], None) if is_photo else Capture.load(path)
 
+# %% ../nbs/12_relightable.ipynb #87c52757
+_RENAMED = dict(morph='shadows')   # method of an earlier version -> its present name
+
+def _present_names(method, settings): # as for `fit` -> method, settings
+    "Return the present names of a method and its settings; warn about names of earlier versions"
+    if method in _RENAMED:
+        warnings.warn(f"method {method!r} is now {_RENAMED[method]!r}", UserWarning, stacklevel=3)
+        method = _RENAMED[method]
+    if method == 'illuminet' and 'gain' in settings:
+        warnings.warn("gain: the network for several photos is gone: ignored", UserWarning, stacklevel=3)
+        settings = {name: value for name,value in settings.items() if name != 'gain'}
+    return method, settings
+
 # %% ../nbs/12_relightable.ipynb #b045e4bd
 def fit(cap, # `Capture`, or a path: of a capture, or of one photo whose light is unknown
         method:str='illuminet', # a key of `Relightable.methods`, or 'illuminet': the best for the number of photos
@@ -464,6 +479,7 @@ def fit(cap, # `Capture`, or a path: of a capture, or of one photo whose light i
         ) -> Relightable: # its `method` is the one that was used
     "Fit a relightable to a capture"
     if isinstance(cap, (str, Path)): cap = _read_photos(cap)
+    method,kwargs = _present_names(method, kwargs)
     if method == 'illuminet': method = best_method(len(cap))
     if method not in Relightable.methods:
         raise InputError(f"method={method!r}: choose one of illuminet, {', '.join(Relightable.methods)}")
