@@ -96,12 +96,15 @@ def _turned_reading(x, light, evidence, net): # (1, 3, h, w), (3,), (1,) -> plan
     return turned_back({name: plane[..., :h, :w] for name,plane in planes.items()}, *turn)
 
 # %% ../nbs/32_one_photo.ipynb #e4469500
+def _with_relief(planes, slope, shadow): # factors, each a number or (1, 1, 1, 1)
+    "Scale slopes and cast shadows"
+    normals = torch.cat([slope*planes['normals'][:, :2], planes['normals'][:, 2:]], 1)
+    return planes | dict(normals=F.normalize(normals, dim=1), shadow=shadow*planes['shadow'])
+
 def _flattened(planes, evidence): # evidence: (1,)
     "Scale slopes and cast shadows with the evidence for the light"
     factor = (.4+.8*evidence).clamp(.4, 1.1)[:, None, None, None]
-    slope = factor*planes['normals'][:, :2]
-    normals = F.normalize(torch.cat([slope, planes['normals'][:, 2:]], 1), dim=1)
-    return planes | dict(normals=normals, shadow=factor*planes['shadow'])
+    return _with_relief(planes, factor, factor)
 
 # %% ../nbs/32_one_photo.ipynb #834fd9f8
 def _softened(planes):
@@ -111,9 +114,7 @@ def _softened(planes):
 # %% ../nbs/32_one_photo.ipynb #f1f2a622
 def _with_less_shadow(planes):
     "Weaken cast shadows and strengthen slopes"
-    slope = 1.3*planes['normals'][:, :2]
-    normals = F.normalize(torch.cat([slope, planes['normals'][:, 2:]], 1), dim=1)
-    return planes | dict(normals=normals, shadow=.6*planes['shadow'])
+    return _with_relief(planes, slope=1.3, shadow=.6)
 
 # %% ../nbs/32_one_photo.ipynb #ba2a5566
 def _with_bounded_albedo(planes, photo, light): # photo: (1, 3, h, w); light: (3,)
