@@ -360,12 +360,13 @@ def _without_several(config, # of format 1
 MIGRATIONS[1] = _without_several
 
 # %% ../nbs/12_relightable.ipynb #c779152e
+_RENAMED = dict(morph='shadows')   # method of an earlier version -> its present name
+
 def _renamed(config, # of format 2
              tensors, # name -> array
              ) -> tuple: # config, tensors of format 3
     "Give methods, settings and tensors the names that they have since format 3"
-    methods = dict(morph='shadows')
-    config = {name: methods.get(value, value) if name in ('method', 'of') and isinstance(value, str) else value
+    config = {name: _RENAMED.get(value, value) if name in ('method', 'of') and isinstance(value, str) else value
               for name,value in config.items()}
     if config.get('method') in ('kriging', 'two') and 'share' in config: config['blend'] = config.pop('share')
     return config, {'net.strength' if name == 'net.gain' else name: tensor for name,tensor in tensors.items()}
@@ -460,8 +461,6 @@ def _read_photos(path): # -> `Capture`
     return Capture([path], None) if is_photo else Capture.load(path)
 
 # %% ../nbs/12_relightable.ipynb #87c52757
-_RENAMED = dict(morph='shadows')   # method of an earlier version -> its present name
-
 def _present_names(method, settings): # as for `fit` -> method, settings
     "Return the present names of a method and its settings; warn about names of earlier versions"
     if method in _RENAMED:
