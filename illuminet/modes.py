@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['MODES', 'specular', 'diffuse_gain', 'unsharp', 'normals_unsharp', 'coefficient_unsharp', 'lights_near', 'multi_light',
-           'normal_colours', 'mode_settings', 'render_mode']
+           'normal_colours', 'mode_settings', 'InMode', 'render_mode']
 
-# %% ../nbs/46_modes.ipynb #5a5f1060
+# %% ../nbs/46_modes.ipynb #5e8b1f3b
 import inspect
 import numpy as np
+from fastcore.basics import patch
 from scipy.ndimage import gaussian_filter
 from .core import *
 from .lights import *
@@ -45,13 +46,13 @@ def _facing(r, found) -> np.ndarray: # (h, w, 3) display-coded
     if 'luminance' in r.tensors: return (basis*r.tensors['luminance']).sum(0)[..., None]*r.tensors['colour']
     return np.einsum('khw,khwc->hwc', basis, r.tensors['coefficients'])
 
-# %% ../nbs/46_modes.ipynb #de2e4c4b
+# %% ../nbs/46_modes.ipynb #88c84386
 def diffuse_gain(r, light, found, # `Relightable`, (3,), `FoundSurface`
-                 *, strength:float=2., # the gain: 1 changes nothing
+                 *, strength:float=1.5, # the gain: 1 changes nothing
                  ) -> np.ndarray: # (h, w, 3)
     "Multiply what the light changes (Malzbender et al. 2001)"
     facing = _facing(r, found)
-    return facing + strength*(r.relight(light)-facing)
+    return facing + strength*(r._relight(light[None])[0]-facing)
 
 # %% ../nbs/46_modes.ipynb #bfe581bb
 def _detail(a, # (h, w) or (h, w, c)
@@ -168,7 +169,41 @@ def _check_mode(mode, settings):
         if not (isinstance(value, (int, float)) and 0 <= value <= _MOST[name]):
             raise InputError(f"{name}={value!r}: give a number from 0 to {_MOST[name]:g}")
 
-# %% ../nbs/46_modes.ipynb #7457cf3f
+# %% ../nbs/46_modes.ipynb #f1cbfd3a
+def _needs_surface(mode) -> bool:
+    "Return whether a mode uses normals or albedo"
+    return inspect.signature(MODES[mode]).parameters['found'].default is inspect.Parameter.empty
+
+# %% ../nbs/46_modes.ipynb #b9421def
+class InMode(Relightable):
+    "A relightable whose pictures are in a rendering mode"
+    pixelwise = False
+    def __init__(self,
+                 r:Relightable,
+                 mode:str='specular', # a key of `MODES`
+                 found:FoundSurface=None, # its surface, where it is known already
+                 **settings, # of the mode: see `mode_settings`
+                 ):
+        _check_mode(mode, settings)
+        super().__init__({}, mode=mode, of=r.method, **settings)
+        self.r,self.mode,self.mode_settings,self.method = r, mode, settings, r.method
+        self.found = find_surface(r) if found is None and _needs_surface(mode) else found
+
+# %% ../nbs/46_modes.ipynb #1ad70f68
+@patch
+def _relight(self:InMode, lights):
+    f = MODES[self.mode]
+    return np.stack([f(self.r, light, self.found, **self.mode_settings) for light in lights])
+
+@patch(as_prop=True)
+def shape(self:InMode): return self.r.shape
+
+@patch
+def save(self:InMode, path):
+    "Refuse: a mode is a way to look at a model"
+    raise InputError(f"{path}: a rendering mode cannot be saved: save the model, and choose the mode again")
+
+# %% ../nbs/46_modes.ipynb #8c51d45e
 def render_mode(r:Relightable,
                 lights, # (3,) or (m, 3)
                 mode:str='specular', # a key of `MODES`
@@ -176,11 +211,4 @@ def render_mode(r:Relightable,
                 **settings, # of the mode: see `mode_settings`
                 ) -> np.ndarray: # (h, w, 3) or (m, h, w, 3), float32 in 0..1, display-coded
     "Return the picture under each light in a rendering mode"
-    _check_mode(mode, settings)
-    if found is None and _needs_surface(mode): found = find_surface(r)
-    res = [np.clip(MODES[mode](r, light, found, **settings), 0, 1).astype(np.float32) for light in as_lights(lights)]
-    return res[0] if np.ndim(lights) == 1 else np.stack(res)
-
-def _needs_surface(mode) -> bool:
-    "Return whether a mode uses normals or albedo"
-    return inspect.signature(MODES[mode]).parameters['found'].default is inspect.Parameter.empty
+    return InMode(r, mode, found, **settings).relight(lights)
