@@ -39,6 +39,8 @@ from .formats import *
 from .web import *
 from .viewer import *
 from .widget import *
+from .surfaces import *
+from .modes import *
 from .stream import *
 from .many import *
 
@@ -86,7 +88,7 @@ _PUBLIC = dict(
 # %% ../nbs/60_learner.ipynb #0293ebce
 _PUBLIC |= dict(
     synth='Material Surface make_surface render sample_capture sample_surface synth_capture',
-    photometry='Photometry photometric_stereo normals height intensities lights_from_sphere read_normals '
+    photometry='Photometry photometric_stereo intensities lights_from_sphere read_normals '
         'write_normals',
     relightable='Relightable fit evaluate best_method',
     ptm='PTM HSH',
@@ -118,6 +120,8 @@ _PUBLIC |= dict(
     formats='read_ptm write_ptm read_rti write_rti',
     web='read_web',
     widget='LightDisc RelitDisc',
+    surfaces='normals albedo height write_mesh write_pbr',
+    modes='render_mode',
     stream='fit_large relight_large normals_large',
     many='fit_many',
 )

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['app', 'Folder', 'Source', 'Out', 'Size', 'Epochs', 'Seed', 'Json', 'Method', 'Base', 'Schedule', 'Kind', 'Stuff',
-           'Form', 'FitMethod']
+           'Form', 'Mode', 'FitMethod']
 
 # %% ../nbs/61_terminal.ipynb #f22c6bb4
 import contextlib, json, os, sys, threading, warnings
@@ -82,6 +82,8 @@ Schedule = StrEnum('Schedule', 'one_cycle warm_restarts')
 Kind = StrEnum('Kind', 'fractal woven cracked brushed carved coin sphere blob lumps')
 Stuff = StrEnum('Stuff', 'plaster stone slate clay terracotta bronze silver gold canvas cloth')
 Form = StrEnum('Form', 'ptm rti web html onnx')
+Mode = StrEnum('Mode', {o.replace('-', '_'): o for o in (
+    'specular diffuse-gain unsharp normals-unsharp multi-light coefficient-unsharp normals').split()})
 
 FitMethod = Annotated[Method, typer.Option(help="Fit the photos with this method; illuminet chooses by their number.")]
 
