@@ -101,7 +101,7 @@ def _commit():
 
 # %% ../nbs/52_benchmark.ipynb #f79189e9
 def _settings(size) -> dict:
-    "Return what all rows of a file have in common"
+    "Return the facts that all rows of a file have in common"
     versions = dict(python=platform.python_version(), torch=torch.__version__, numpy=np.__version__)
     return dict(seed=0, threads=torch.get_num_threads(), processor=platform.machine(), size=size, **versions)
 
@@ -165,7 +165,7 @@ def evaluate_all(captures, # folder of captures, or a list of their folders
                  methods=None, # some of `METHODS`, or a dict: name -> function of a capture; None: all
                  size=None, # longest side in pixels
                  echo=print, # called with each row's line
-                 ) -> pd.DataFrame: # a row a capture and method
+                 ) -> pd.DataFrame: # a row per capture and method
     "Compare methods on many captures, and keep what is needed to repeat the comparison"
     methods = _chosen(methods)
     out = Path(out)
@@ -182,12 +182,12 @@ def evaluate_all(captures, # folder of captures, or a list of their folders
 
 # %% ../nbs/52_benchmark.ipynb #dfebed3c
 def _db(a, b, mask) -> float: # of pictures (h, w, 3)
-    "PSNR within the mask, at most 80 dB"
+    "Return the PSNR within the mask, at most 80 dB"
     error = ((np.clip(a, 0, 1)-b)[mask]**2).mean()
     return -10*math.log10(max(float(error), 1e-8))
 
 def _nearest(a, b, mask): # like a
-    "Multiply a picture by the factor that brings it nearest to `b`"
+    "Multiply a picture by the factor that brings it closest to `b`"
     return a*(a[mask]*b[mask]).sum()/max(float((a[mask]**2).sum()), 1e-6)
 
 # %% ../nbs/52_benchmark.ipynb #d52cc93a
@@ -196,7 +196,7 @@ def gains(pred, # (h, w, 3) relit, in 0..1
           photo, # (h, w, 3) it was made from
           mask, # (h, w) bool
           ): # gain, scaled gain: dB
-    "Return what relighting gains over the photo as it is"
+    "Return the gain of relighting over the unchanged photo"
     gain = _db(pred, truth, mask)-_db(photo, truth, mask)
     scaled = _db(_nearest(pred, truth, mask), truth, mask)-_db(_nearest(photo, truth, mask), truth, mask)
     return gain, scaled
@@ -213,7 +213,7 @@ def movement(pred, # (k, h, w, 3) relit
              truth, # (k, h, w, 3)
              mask, # (h, w) bool
              ): # moves, follows
-    "Measure how much a picture changes with the light, and whether it changes where the real one does"
+    "Measure how much a picture changes with the light, and whether it changes in the right places"
     p,y = _change(pred, mask),_change(truth, mask)
     pp = float((p*p).mean())
     yy = float((y*y).mean())
@@ -264,7 +264,7 @@ def one_photo_scores(cap, # `Capture` under known lights
 
 # %% ../nbs/52_benchmark.ipynb #f04c5ff9
 def _load_lit(folder, size):
-    "Load a capture; None if its photos have no lights of their own"
+    "Load a capture; return None if the lights of its photos are unknown"
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', UserWarning)                     # lights below the horizon
         try: return Capture.load(folder, size)
@@ -275,7 +275,7 @@ def one_photo_table(captures, # folder of captures
                     relit=None, # as for `one_photo_scores`
                     find=None, # as for `one_photo_scores`
                     size:int=192, # longest side in pixels
-                    ) -> pd.DataFrame: # a row a capture
+                    ) -> pd.DataFrame: # a row per capture
     "Make a table of `one_photo_scores` for a folder of captures, without thumbnails below 128 pixels"
     rows = {}
     for folder in captures_in(captures):

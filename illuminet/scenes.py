@@ -26,7 +26,7 @@ def _pick(g, options): return options[_index(g, len(options))]
 
 # %% ../nbs/54_scenes.ipynb #89d7fff5
 def _weighted(g, table): # name -> share
-    "Random name from a table of shares"
+    "Draw a random name from a table of shares"
     at = _uniform(g, 0, sum(table.values()))
     for name,share in table.items():
         at -= share
@@ -60,7 +60,7 @@ def _stripes(g, size): # -> (3, size, size)
 
 # %% ../nbs/54_scenes.ipynb #18447487
 def _tile(g, size, assets): # -> (3, size, size) linear
-    "Square cut from a real base colour"
+    "Cut a square from a real base colour"
     if assets is None: return torch.stack([_patches(g, size) for _ in range(3)])*.7+.05
     image = Image.fromarray(to_uint8(read_image(_pick(g, assets.colours))))
     side = _log(g, .35, 1)*min(image.size)
@@ -80,7 +80,7 @@ def _pattern(g, size, assets): # -> (3, size, size) linear
 
 # %% ../nbs/54_scenes.ipynb #c2d5d9ff
 def _blended(g, colours, assets):
-    "Patches of a second colour or tile"
+    "Add patches of a second colour or tile"
     size = colours.shape[-1]
     other = _tile(g, size, assets) if _chance(g, .5) else _plain(g).expand_as(colours)
     return torch.lerp(other, colours, _patches(g, size))
@@ -102,7 +102,7 @@ def random_colours(g, # torch.Generator
                    size, # pixels along a side
                    assets:Assets=None, # None: procedural only
                    ): # (3, size, size) linear, .01..0.95
-    "Random base colour of a surface"
+    "Draw the base colour of a surface"
     colours = _pattern(g, size, assets)
     if _chance(g, CHANGES['blended']): colours = _blended(g, colours, assets)
     if _chance(g, CHANGES['faded']): colours = _faded(g, colours)
@@ -112,7 +112,7 @@ def random_colours(g, # torch.Generator
 
 # %% ../nbs/54_scenes.ipynb #e0ab2cf1
 def _palette(g, n): # -> (n, 3) linear
-    "Colours around a random tint"
+    "Draw colours around a random tint"
     tint = _log(g, .05, .9)*(1-_log(g, .03, .6)*torch.rand(1, 3, generator=g))
     lightness = _log(g, .05, .8)*torch.randn(n, 1, generator=g)
     hue = _log(g, .01, .5)*torch.randn(n, 3, generator=g)
@@ -122,7 +122,7 @@ def _palette(g, n): # -> (n, 3) linear
 def random_material(g, # torch.Generator
                     named=.15, # probability of one of `MATERIALS`
                     ): # a key of `MATERIALS`, or a `Material`
-    "Random paint, stone, skin or metal of any colour and gloss"
+    "Draw a paint, stone, skin or metal of any colour and gloss"
     if _chance(g, named): return _pick(g, list(MATERIALS))
     plain = _chance(g, .4)
     metallic = float(_chance(g, .2))
@@ -134,7 +134,7 @@ def random_material(g, # torch.Generator
 
 # %% ../nbs/54_scenes.ipynb #7b31d09e
 def _dirt(g, height, colours):
-    "Darker colours in hollows"
+    "Darken the colours in hollows"
     cover = torch.sigmoid(4*(_hollows(height)-_uniform(g, 0, 1.2)))[None]*_uniform(g, .3, 1)
     return torch.lerp(colours, (_plain(g)*.5).expand_as(colours), cover)
 
@@ -144,7 +144,7 @@ def _metal(g, flat): # flat: (size, size) ones
     return flat*_chance(g, .12)
 
 def _roughness(g, colours): # -> (size, size)
-    "Constant, or varying with the colour"
+    "Draw a roughness that is constant or varies with the colour"
     value = _uniform(g, .25, .6) if _chance(g, .35) else _uniform(g, .5, 1.)
     rough = torch.ones_like(colours[0])*value
     if not _chance(g, .25): return rough
@@ -176,7 +176,7 @@ def dress(g, # torch.Generator
 def _array(t): return torch.from_numpy(np.ascontiguousarray(t, np.float32))
 
 def _grain(g, height):
-    "Fine roughness, on about half of the shapes"
+    "Add fine roughness to about half of the shapes"
     if not _chance(g, .55): return height
     size = len(height)
     return height + fractal(size, size, g, None, slope=_uniform(g, 1.6, 3))*_log(g, .03, .6)*128/size
@@ -186,7 +186,7 @@ def _scaled(image, size): # (n, n) -> (size, size) float32
     return np.asarray(Image.fromarray(image.astype(np.float32)).resize((size, size), Image.BILINEAR))
 
 def _resized(depth, size): # depth with NaN -> depth in pixels of the new size, mask
-    "Scale a depth map, with the object's edge kept"
+    "Scale a depth map, and keep the object's edge sharp"
     mask = np.isfinite(depth)
     weight = _scaled(mask, size)
     new = _scaled(np.where(mask, depth, 0), size)/np.maximum(weight, 1e-3)
@@ -194,7 +194,7 @@ def _resized(depth, size): # depth with NaN -> depth in pixels of the new size, 
 
 # %% ../nbs/54_scenes.ipynb #05e860f0
 def _smoothed(depth, mask, sigma):
-    "Gaussian blur within the mask"
+    "Blur with a Gaussian, within the mask"
     weight = gaussian_filter(mask.astype(np.float32), sigma)
     blurred = gaussian_filter(np.where(mask, depth, 0), sigma)/np.maximum(weight, 1e-3)
     return np.where(mask, blurred, depth)
@@ -208,7 +208,7 @@ def _window(g, size, depth): # -> a random square of it, padded where it is larg
     return depth[top:top+n, left:left+n][:, ::step]
 
 def _cut(g, size, assets, least): # least: share of the picture that the object fills -> depth, mask
-    "Part of a depth map in which enough is seen"
+    "Cut out a part of a depth map that shows enough of the object"
     while True:
         depth = assets.depths[_index(g, len(assets.depths))].astype(np.float32)
         depth,mask = _resized(_window(g, size, depth), size)
@@ -216,14 +216,14 @@ def _cut(g, size, assets, least): # least: share of the picture that the object 
 
 # %% ../nbs/54_scenes.ipynb #5a215f89
 def statue(g, size, assets):
-    "An object before black"
+    "Make an object before black"
     depth,mask = _cut(g, size, assets, .06)
     depth = np.where(mask, depth, depth[mask].min())
     return _grain(g, _array(depth*_uniform(g, .7, 1))),torch.from_numpy(mask)
 
 # %% ../nbs/54_scenes.ipynb #30c74ccd
 def _measured(g, size, assets, depth): # -> (size, size); depth as a share of the size
-    "Square cut from a measured height"
+    "Cut a square from a measured height"
     if assets is None: return fractal(size, size, g, None, slope=_uniform(g, 2, 3.5))*depth*60
     heights = _pick(g, assets.heights)
     n = min(int(_log(g, 90, 512)), *heights.shape)
@@ -234,7 +234,7 @@ def _measured(g, size, assets, depth): # -> (size, size); depth as a share of th
 
 # %% ../nbs/54_scenes.ipynb #8465f7df
 def stone(g, size, assets):
-    "A measured surface, on waves or with finer grain"
+    "Make a measured surface, on waves or with finer grain"
     height = _measured(g, size, assets, _log(g, .02, .25))
     if _chance(g, .4): height = height + fractal(size, size, g, None, slope=_uniform(g, 3, 4.5))*_log(g, 1, 12)
     if _chance(g, .3): height = height + _measured(g, size, assets, .02)
@@ -244,7 +244,7 @@ def stone(g, size, assets):
 GROUNDS = dict(smooth=.35, measured=.35, woven=.15, rough=.15)           # share of each ground
 
 def ground(g, size, assets):
-    "Nearly flat relief for things to lie on"
+    "Make a nearly flat ground for things to lie on"
     kind = _weighted(g, GROUNDS)
     if kind == 'measured': return _measured(g, size, assets, _log(g, .008, .08))
     if kind == 'woven': return woven(size, size, g)*_log(g, .1, .6)
@@ -254,7 +254,7 @@ def ground(g, size, assets):
 
 # %% ../nbs/54_scenes.ipynb #17a6e393
 def _pressed(g, size, assets): # -> (size, size) in 0..1
-    "An object cut off at a random depth, often with its depth compressed"
+    "Cut off an object at a random depth, and often compress its depth"
     depth,mask = _cut(g, size, assets, .12)
     back = np.quantile(depth[mask], _uniform(g, 0, .6))
     depth = np.where(mask, np.maximum(depth-back, 0), 0)
@@ -266,7 +266,7 @@ def _pressed(g, size, assets): # -> (size, size) in 0..1
 RELIEF_GROUNDS = dict(upon=.3, over=.35, smooth=.35)                     # how a relief meets its ground
 
 def relief(g, size, assets):
-    "A figure pressed onto a ground, or into it"
+    "Make a figure pressed onto a ground, or into it"
     height = _pressed(g, size, assets)*size
     height = _array(height*_log(g, .03, .45))
     kind = _weighted(g, RELIEF_GROUNDS)
@@ -286,7 +286,7 @@ def _limb(g, x, y, scale, first): # -> a lump near the middle, (size, size)
 
 # %% ../nbs/54_scenes.ipynb #379c5496
 def _limbs(g, x, y, scale): # -> (size, size), in units of half the side
-    "Limbs, joined smoothly or laid over one another"
+    "Make limbs, joined smoothly or laid over one another"
     sharp = _uniform(g, 8, 40)
     x = x-_uniform(g, -.3, .3)
     y = y-_uniform(g, -.3, .3)
@@ -299,7 +299,7 @@ def _limbs(g, x, y, scale): # -> (size, size), in units of half the side
 
 # %% ../nbs/54_scenes.ipynb #d9566921
 def figure(g, size, assets=None):
-    "Limbs grown together, before black"
+    "Make limbs grown together, before black"
     x,y,unit = _grid(size, size)
     scale = _uniform(g, .35, 1)
     body = _limbs(g, x, y, scale)
@@ -314,19 +314,19 @@ SCANNED = 'statue','relief','scan'                                       # need 
 def _has_scans(assets): return assets is not None and assets.depths is not None
 
 def _available(table, assets): # name -> share
-    "Entries of a table that these assets can serve"
+    "Return the entries of a table that these assets allow"
     return {name: share for name,share in table.items() if name not in SCANNED or _has_scans(assets)}
 
 # %% ../nbs/54_scenes.ipynb #6a062245
 def _scan(g, n, assets): # -> (n, n), -1000 beside it
-    "A mesh, seen from one of its sides"
+    "Draw a mesh, seen from one of its sides"
     depth,mask = _resized(_pick(g, assets.depths).astype(np.float32), n)
     height = (_smoothed(depth, mask, .6)-depth[mask].min())*_log(g, .3, 1)
     return np.rot90(np.where(mask, height, -1e3), _index(g, 4))
 
 # %% ../nbs/54_scenes.ipynb #8e40a745
 def _modelled(g, n, kind): # -> (n, n)
-    "Height of a procedural thing"
+    "Make the height of a procedural thing"
     if kind == 'coin': return coin(n, n, g)
     if kind == 'ball': return sphere(n, n, radius=.95)*_uniform(g, .2, 1)
     return blob(n, n, g) if kind == 'lump' else figure(g, n)[0]
@@ -335,7 +335,7 @@ def _modelled(g, n, kind): # -> (n, n)
 THINGS = dict(scan=.45, coin=.1, ball=.1, lump=.2, figure=.15)           # share of each thing
 
 def _thing(g, n, assets): # -> height above its ground, -1000 beside it
-    "A small object of n pixels"
+    "Make a small object of n pixels"
     kind = _weighted(g, _available(THINGS, assets))
     if kind == 'scan': return _scan(g, n, assets)
     height = _modelled(g, n, kind)
@@ -345,7 +345,7 @@ def _thing(g, n, assets): # -> height above its ground, -1000 beside it
 
 # %% ../nbs/54_scenes.ipynb #35a0f50a
 def _lay(height, owner, thing, top, left, number):
-    "Put a thing on the ground, in place, and note whose each pixel is"
+    "Put a thing on the ground, in place, and record which pixels belong to it"
     n,size = len(thing),len(height)
     there = np.s_[max(top, 0):top+n, max(left, 0):left+n]
     thing = thing[max(-top, 0):size-top, max(-left, 0):size-left] + np.median(height[there])
@@ -355,7 +355,7 @@ def _lay(height, owner, thing, top, left, number):
 
 # %% ../nbs/54_scenes.ipynb #2da9ea38
 def scatter(g, size, assets):
-    "Scattered things, and the number of the thing that each pixel belongs to"
+    "Make scattered things; return also the number of the thing at each pixel"
     height = ground(g, size, assets).numpy().copy()
     owner = np.zeros((size, size), np.uint8)
     for number in range(1, 2+int(_log(g, 1, 14))):
@@ -368,7 +368,7 @@ def scatter(g, size, assets):
 CARVINGS = ['carved', 'carved', 'coin', 'cracked', 'lumps', 'lumps']     # each is equally likely
 
 def carving(g, size, assets=None):
-    "Letters, a coin, cracks or lumps, raised or sunk"
+    "Make letters, a coin, cracks or lumps, raised or sunk"
     surface = make_surface(_pick(g, CARVINGS), depth=(.15, 1.6), size=size, seed=g, ground='stone')
     return _grain(g, -surface.height if _chance(g, .2) else surface.height),None
 
@@ -377,7 +377,7 @@ OBJECTS = ['blob']*4+['sphere', 'coin', 'coin']
 OBJECT_GROUNDS = [None]*3+['slate', 'cloth']                             # None: before black
 
 def body(g, size, assets=None):
-    "A lump, a ball or a coin"
+    "Make a lump, a ball or a coin"
     kind = _pick(g, OBJECTS)
     surface = make_surface(kind, depth=(.3, 1.2), size=size, seed=g, ground=_pick(g, OBJECT_GROUNDS))
     everywhere = surface.mask is None or bool(surface.mask.all())
@@ -385,7 +385,7 @@ def body(g, size, assets=None):
 
 # %% ../nbs/54_scenes.ipynb #0e417902
 def folds(g, size, assets=None):
-    "Hills, cloth or skin"
+    "Make hills, cloth or skin"
     return fractal(size, size, g, None, slope=_uniform(g, 2.6, 4))*_log(g, 2, 12),None
 
 # %% ../nbs/54_scenes.ipynb #bdfa66ac
@@ -396,7 +396,7 @@ SHARES = dict(statue=.19, relief=.17, stone=.12, scatter=.11, figure=.06, body=.
 
 # %% ../nbs/54_scenes.ipynb #dddc1c6b
 def _depicted(g, size, assets): # -> radiance (3, size, size), mask
-    "An object under one light, to be painted"
+    "Render an object under one light, to be painted"
     kind = 'statue' if _has_scans(assets) and _chance(g, .5) else 'figure'
     height,mask = SHAPES[kind](g, size, assets)
     surface = replace(dress(g, height, None, assets), mask=None)
@@ -406,7 +406,7 @@ def _depicted(g, size, assets): # -> radiance (3, size, size), mask
 
 # %% ../nbs/54_scenes.ipynb #3dc87f2a
 def _shown(g, size, assets): # -> (3, size, size) linear
-    "Paint that depicts an object under a light"
+    "Paint an object under a light"
     picture,mask = _depicted(g, size, assets)
     picture = picture*(_uniform(g, .3, .9)/picture.quantile(.98).clamp(min=1e-4))
     background = _tile(g, size, assets)
@@ -429,7 +429,7 @@ def _gilded(g, surface):
 
 # %% ../nbs/54_scenes.ipynb #0117a3ec
 def _finished(g, surface):
-    "Varnished, gilded, or as it is"
+    "Varnish a surface, gild it, or leave it as it is"
     kind = _weighted(g, FINISHES)
     if kind == 'varnish': return _varnished(g, surface)
     if kind == 'gilt': return _gilded(g, surface)
@@ -440,7 +440,7 @@ BOARDS = ['fractal', 'woven', 'cracked', 'brushed', 'brushed']           # what 
 PAINTING = dict(modelled=.75, depicts=.6)                                # chance of a modelled board, and of a subject
 
 def painting(g, size, assets) -> Surface:
-    "A nearly flat painting"
+    "Make a nearly flat painting"
     kind = _pick(g, BOARDS)
     modelled = _chance(g, PAINTING['modelled'])
     height = (make_surface(kind, depth=(.01, .5), size=size, seed=g).height if modelled
@@ -462,7 +462,7 @@ def random_surface(g, # torch.Generator
                    size, # pixels along a side
                    assets:Assets=None, # None: procedural only
                    ) -> Surface:
-    "Random surface of one of the kinds in `SHARES`"
+    "Make a random surface of one of the kinds in `SHARES`"
     kind = _weighted(g, _available(SHARES, assets))
     if kind == 'painting': return painting(g, size, assets)
     height,mask = SHAPES[kind](g, size, assets)
@@ -486,7 +486,7 @@ LAMP_HEIGHTS = dict(dome=_dome_lamps, ring=_ring_lamps, even=_even_lamps)
 LAMPS = dict(dome=.3, ring=.15, even=.3, near=.25)                       # share of each arrangement
 
 def _near_lamps(g, n): # -> (n, 3), not of unit length
-    "Around a direction: the camera's, or one to the side"
+    "Scatter lights around a direction: that of the camera, or one to the side"
     azimuth = _uniform(g, 0, 2*math.pi)
     middle = from_angles(azimuth, _uniform(g, .7, 1.57))
     return middle+_uniform(g, .25, .9)*torch.randn(n, 3, generator=g).numpy()
@@ -495,7 +495,7 @@ def _near_lamps(g, n): # -> (n, 3), not of unit length
 def random_lights(g, # torch.Generator
                   n, # how many
                   ) -> np.ndarray: # (n, 3) unit vectors
-    "Random lights of a dome, of rings, or of a hand-held lamp"
+    "Draw the lights of a dome, of rings, or of a hand-held lamp"
     kind = _weighted(g, LAMPS)
     around = 2*math.pi*torch.rand(n, generator=g).numpy()
     if kind == 'near': lights = _near_lamps(g, n)
@@ -523,7 +523,7 @@ def _sky_directions(g, h, w): # -> (h, w, 3), z to the camera; (h,) relative are
 def _terms(n): return encode_sh(n, degree=2) # (..., 3) -> (..., 9)
 
 def _irradiance(directions, weight): # (m, 3), (m, 3) radiance times area -> (9, 3)
-    "Nine coefficients per colour"
+    "Compute the irradiance, as nine coefficients per colour"
     normals = F.normalize(torch.randn(600, 3, generator=torch.Generator().manual_seed(0)), dim=1)
     exact = (normals@directions.T).clamp(min=0)@weight
     return torch.linalg.lstsq(_terms(normals), exact).solution
@@ -533,7 +533,7 @@ def sky_light(g, # torch.Generator
               sky, # (h, w, 3) radiance
               normals, # (3, h', w')
               ): # (3, h', w'), mean 1
-    "Irradiance by the half of an environment in front of the surface"
+    "Compute the irradiance from the half of an environment in front of the surface"
     directions,area = _sky_directions(g, *sky.shape[:2])
     weight = np.minimum(sky, 20*np.median(sky))*area[:, None, None]
     directions,weight = (torch.from_numpy(o[::4, ::4].reshape(-1, 3).copy()).float() for o in (directions, weight))
@@ -546,7 +546,7 @@ def sky_light(g, # torch.Generator
 LAMP_FAULTS = dict(near=.45, vignette=.25, uneven=.4, coloured=.5, grey=.15)    # chance of each
 
 def _fall_off(g, radiance, lights):
-    "Near lamps and vignetting"
+    "Apply the fall-off of near lamps, and vignetting"
     count,_,h,w = radiance.shape
     y,x = torch.meshgrid(torch.linspace(h/w, -h/w, h), torch.linspace(-1, 1, w), indexing='ij')
     at = torch.stack([x, y, torch.zeros(h, w)])
@@ -559,7 +559,7 @@ def _fall_off(g, radiance, lights):
 
 # %% ../nbs/54_scenes.ipynb #563da7f0
 def _lamps(g, radiance, albedo, lights): # -> (n+1, 3, h, w): the photos and the albedo
-    "Uneven and coloured lamps, and cameras without colour"
+    "Apply uneven and coloured lamps, or a camera without colour"
     lit = _fall_off(g, radiance, lights)
     if _chance(g, LAMP_FAULTS['uneven']):
         lit = lit*torch.exp(_log(g, .02, .2)*torch.randn(len(lit), 1, 1, 1, generator=g))
@@ -599,7 +599,7 @@ def photograph(radiance, # (n, 3, h, w) linear, under each light
                mask, # (h, w) bool, or None
                g, # torch.Generator
                ): # photos (n, h, w, 3), and the albedo as the camera would show it in even light (h, w, 3), uint8
-    "Photos by a random camera under random lamps"
+    "Take photos with a random camera and random lamps"
     lit = _lamps(g, radiance, albedo, lights)
     lit = _noisy(g, _exposed(g, lit, mask))
     *photos,colours = to_uint8(_curve(g, lit).permute(0, 2, 3, 1).numpy())
@@ -611,14 +611,14 @@ def photograph(radiance, # (n, 3, h, w) linear, under each light
 AMBIENT = [0., 0., .005, .02, .06, .12]                                  # even light, each value equally likely
 
 def _lit(g, surface, lights): # -> (n, 3, size, size) linear
-    "Radiance under random ambient light, bounce and shadow edges"
+    "Render the radiance, with random ambient light, bounce and shadow edges"
     soft = _log(g, .5, 6) if _chance(g, .4) else _uniform(g, .5, 3)
     ambient = _pick(g, AMBIENT)
     return shade(surface, lights, ambient=ambient, bounce=_uniform(g, .1, .8), soft=soft)
 
 # %% ../nbs/54_scenes.ipynb #aa91e034
 def _sky_part(g, surface, sky, mask): # -> (3, size, size) linear
-    "Radiance under an environment, where the relief lets it in"
+    "Render the radiance under an environment, where the relief lets light in"
     opened = visibility(surface.height, torch.from_numpy(rings((8, 8, 8), (24.1, 45, 65.9)))).mean(0)
     return sky_light(g, sky, surface.normals)*surface.albedo*opened*_log(g, .02, 2.5)*mask
 
@@ -628,7 +628,7 @@ def random_scene(seed=0, # number, or a torch.Generator
                  n=7, # lights
                  assets:Assets=None, # None: procedural only
                  ) -> dict: # photos and lights, and the truth: albedo, normals, mask
-    "A random capture and the truth behind it"
+    "Make a random capture, and the truth behind it"
     g = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(int(seed))
     lights = random_lights(g, n)
     s = random_surface(g, size, assets)

@@ -400,15 +400,20 @@ def _one_palette(frames):
     return [o.quantize(palette=pal, dither=Image.Dither.NONE) for o in frames]
 
 # %% ../nbs/05_viz.ipynb #5aa3b300
-def _write_mp4(path, frames, fps, name):
-    "Write frames as H.264"
-    try:
-        import imageio.v2 as imageio
-        imageio.mimwrite(path, [np.asarray(o) for o in frames], format='FFMPEG', fps=fps, macro_block_size=2)
-    except ImportError: raise InputError(f"{name}: pip install imageio[ffmpeg], or write a .gif or .webp") from None
+def _require_mp4(name):
+    "Raise an `InputError` if the packages for MP4 are missing"
+    try: import imageio, imageio_ffmpeg
+    except ImportError as e:
+        raise InputError(f"{name}: MP4 needs more packages ({e}): pip install 'illuminet[io]', "
+                         "or write a .gif or .webp") from None
 
-def _write_film(path, frames, fps, kind, name): # kind: suffix, with its dot
-    if kind == '.mp4': return _write_mp4(path, frames, fps, name)
+def _write_mp4(path, frames, fps):
+    "Write frames as H.264"
+    import imageio.v2 as imageio
+    imageio.mimwrite(path, [np.asarray(o) for o in frames], format='FFMPEG', fps=fps, macro_block_size=2)
+
+def _write_film(path, frames, fps, kind): # kind: suffix, with its dot
+    if kind == '.mp4': return _write_mp4(path, frames, fps)
     first, *rest = _one_palette(frames) if kind == '.gif' else frames
     first.save(path, format=kind[1:].upper(), save_all=True, append_images=rest, duration=round(1000/fps), loop=0)
 
@@ -425,8 +430,9 @@ def animate(
     lights, out = _unit_rows(orbit() if lights is None else lights), Path(out)
     kind = out.suffix.lower()
     if kind not in ('.gif', '.webp', '.mp4'): raise InputError(f"{out.name}: a film's suffix is .gif, .webp or .mp4")
+    if kind == '.mp4': _require_mp4(out.name)
     images = (source.relight(o) for o in lights) if hasattr(source, 'relight') else _relit(source, lights)
     with lock_output(out):
         frames = [_frame(im, o, size, disc) for im, o in zip(images, lights)]
-        with atomic_path(out) as p: _write_film(p, frames, fps, kind, out.name)
+        with atomic_path(out) as p: _write_film(p, frames, fps, kind)
     return out
