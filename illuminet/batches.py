@@ -289,7 +289,7 @@ def surface_batch(scenes, # from `make_scenes`
                   size:int=128, # side of the crops in pixels
                   m:int=3, # requested lights for each photo
                   ) -> dict: # photo (b, 3, s, s), targets (b, m, 3, s, s), lights (b, m, 3), told (b, 3), …
-    "Draw photos, the same scenes under other lights, and the ground truth: albedo, normals (b, 3, s, s), mask (b, s, s)"
+    "Draw photos, the same scenes under other lights, and the truth: albedo, normals (b, 3, s, s), mask (b, s, s)"
     items = [_surface_item(scenes, rng, size, m) for _ in range(bs)]
     return {name: torch.stack([item[name] for item in items]) for name in items[0]}
 

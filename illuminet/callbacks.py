@@ -251,11 +251,11 @@ class SeedCB(Callback):
         self.dls.train.rng = random.Random(seed)
 
 # %% ../nbs/24_callbacks.ipynb #4a1f7321
-def _plain(o):
+def _plain_python(o):
     "Convert containers and numbers to plain Python"
-    if isinstance(o, dict): return {k: _plain(v) for k,v in o.items()}
+    if isinstance(o, dict): return {k: _plain_python(v) for k,v in o.items()}
     if isinstance(o, (torch.Tensor, str, bool, int, type(None))): return o
-    return [_plain(v) for v in o] if hasattr(o, '__iter__') else float(o)
+    return [_plain_python(v) for v in o] if hasattr(o, '__iter__') else float(o)
 
 def _floats(values):
     "Convert numbers to float, and keep None"
@@ -295,7 +295,7 @@ def _checkpoint(self:CheckpointCB):
     "Return everything that a run needs to continue after this epoch"
     recorder = self.recorder
     return dict(settings=self.settings, epoch=self.epoch,
-                model=self.learn.model.state_dict(), opt=_plain(self.opt.state_dict()),
+                model=self.learn.model.state_dict(), opt=_plain_python(self.opt.state_dict()),
                 values=[_floats(row) for row in recorder.values],
                 lrs=_floats(recorder.lrs), losses=_floats(recorder.losses),
                 smooth=(recorder.smooth_loss.val, recorder.smooth_loss.count),

@@ -41,7 +41,7 @@ class SceneDL(TfmdDL):
         for b in super().__iter__(): yield tuple(o.as_subclass(torch.Tensor) for o in b)
 
 # %% ../nbs/23_data.ipynb #19310937
-def _show(ax, picture, title='', light=None):
+def _draw_picture(ax, picture, title='', light=None):
     "Draw a picture (c, h, w), and its light in the corner"
     ax.imshow(to_float(picture).clip(0, 1).permute(1, 2, 0).cpu())
     ax.set_title(title, fontsize=9)
@@ -55,8 +55,8 @@ def show_batch(self:SceneDL, b=None, max_n=5, **kwargs):
     scene,lights,*_,targets = b or self.one_batch()
     n = min(max_n, len(lights))
     _,axs = plt.subplots(1, n+1, figsize=(1.3*(n+1), 1.5), dpi=72, layout='constrained')
-    _show(axs[0], scene[0, :3], 'input')
-    for ax,target,light in zip(axs[1:], targets, lights.cpu().numpy()): _show(ax, target, light=light)
+    _draw_picture(axs[0], scene[0, :3], 'input')
+    for ax,target,light in zip(axs[1:], targets, lights.cpu().numpy()): _draw_picture(ax, target, light=light)
 
 # %% ../nbs/23_data.ipynb #e59fa9b3
 class ToFloat(Transform):
@@ -146,7 +146,7 @@ def make_base(cap, # `Capture`
     return weighted_sum(weights, srgb_photos(cap)).clip(0, 1), confidence_of(gap, cap.lights[seen])
 
 # %% ../nbs/23_data.ipynb #52d5d558
-def _split(cap, every, offset): # -> seen, held: indices
+def _split_lights(cap, every, offset): # -> seen, held: indices
     "Split into training and validation lights"
     i = np.arange(len(cap))
     if every is None: return i, i
@@ -186,7 +186,7 @@ def _input_image(image, cap, photos): # -> (h, w, 3) float32
 # %% ../nbs/23_data.ipynb #52f04026
 def _first_scene(scene): return lambda i: scene[0]
 
-def _rows_of(tensor): return lambda i: tensor[i]
+def _items_of(tensor): return lambda i: tensor[i]
 
 # %% ../nbs/23_data.ipynb #fd2271ce
 def _data_block(tensors, # scene, lights, base and confidence if any, targets
@@ -197,7 +197,7 @@ def _data_block(tensors, # scene, lights, base and confidence if any, targets
     scene,*rest = tensors
     based = [PictureBlock, ConfidenceBlock] if len(rest) == 4 else []
     return DataBlock(blocks=(SceneBlock, LightBlock, *based, PictureBlock), n_inp=2+len(based),
-                     getters=[_first_scene(scene), *map(_rows_of, rest)],
+                     getters=[_first_scene(scene), *map(_items_of, rest)],
                      splitter=lambda items: (list(range(steps)), list(range(steps, len(items)))), batch_tfms=[tfm])
 
 # %% ../nbs/23_data.ipynb #5fa53bf8
@@ -217,7 +217,7 @@ class RelightDataLoaders(DataLoaders):
                      device=None, # where batches go; None: fastai's default
                      ):
         "Make batches from the photos of a capture"
-        seen,held = _split(cap, every, offset)
+        seen,held = _split_lights(cap, every, offset)
         photos,bs = srgb_photos(cap), min(bs, len(seen))
         image = _input_image(input_image, cap, photos[seen])
         arrays = [image[None], cap.lights, *(make_base(cap, base, image, seen) or ()), photos]

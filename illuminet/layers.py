@@ -13,7 +13,7 @@ from .core import InputError
 from .lights import encode_lights, encoding_size
 
 # %% ../nbs/20_layers.ipynb #6406d32b
-def _pick(table, key, what):
+def _option(table, key, what):
     "Look up an option by name"
     if key not in table: raise InputError(f"{what}={key!r}: choose one of {', '.join(map(repr, table))}")
     return table[key]
@@ -35,7 +35,7 @@ def conv_layer(ni:int, # channels in
                norm:str='batch', # a key of `NORMS`
                ) -> nn.Sequential: # (b, ni, h, w) -> (b, nf, h, w)
     "Make a 3×3 convolution, a normalisation and a ReLU"
-    norm_layer = _pick(NORMS, norm, 'norm')
+    norm_layer = _option(NORMS, norm, 'norm')
     return nn.Sequential(_conv(ni, nf, norm=='none'), norm_layer(nf), nn.ReLU(inplace=True))
 
 # %% ../nbs/20_layers.ipynb #97239d36
@@ -102,7 +102,7 @@ class ConvBlock(nn.Sequential):
                  attention:str='cbam', # a key of `ATTENTIONS`
                  norm:str='batch', # a key of `NORMS`
                  ):
-        attend = _pick(ATTENTIONS, attention, 'attention')
+        attend = _option(ATTENTIONS, attention, 'attention')
         super().__init__(conv_layer(ni, nf, norm), conv_layer(nf, nf, norm), attend(nf))
 
 # %% ../nbs/20_layers.ipynb #49bc3212

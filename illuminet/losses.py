@@ -34,10 +34,10 @@ def mse_loss(pred, # (..., c, h, w) in 0..1
     return F.mse_loss(*_pairs(pred, target))
 
 # %% ../nbs/22_losses.ipynb #d4e92bef
-def _blur(x, # (n, c, h, w)
-          sigma:float=1.5, # pixels
-          size:int=11, # side of the window
-          ): # (n, c, h-size+1, w-size+1)
+def _window_mean(x, # (n, c, h, w)
+                 sigma:float=1.5, # pixels
+                 size:int=11, # side of the window
+                 ): # (n, c, h-size+1, w-size+1)
     "Blur each channel with a Gaussian window, at the places where the window lies inside the picture"
     t = torch.arange(size, dtype=x.dtype, device=x.device) - size//2
     g,c = torch.softmax(-t**2/(2*sigma**2), 0), x.shape[1]
@@ -54,7 +54,7 @@ def ssim_map(pred, # (..., c, h, w) in 0..1
     x,y = _pairs(pred, target)
     if min(x.shape[-2:]) < 11:
         raise InputError(f"pictures of {x.shape[-2]}×{x.shape[-1]} pixels: SSIM's window needs 11×11")
-    mx,my,s,xy = _blur(torch.cat([x, y, x*x+y*y, x*y], 1)).chunk(4, 1)
+    mx,my,s,xy = _window_mean(torch.cat([x, y, x*x+y*y, x*y], 1)).chunk(4, 1)
     m,q = mx*my, mx*mx+my*my
     return (2*m+.01**2)*(2*(xy-m)+.03**2)/((q+.01**2)*(s-q+.03**2))
 

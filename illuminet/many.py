@@ -209,7 +209,7 @@ def _row(task, name) -> dict:
     return dict(capture=name, state='failed', why=f'its process died ({type(e).__name__}): too large for the memory?')
 
 # %% ../nbs/51_many.ipynb #120f61b0
-def _line(row) -> str:
+def _text_of(row) -> str:
     "Return a row as a line of text"
     return f"{row['capture']:32} {row['state']:8} {row.get('why', '')}".rstrip()
 
@@ -224,7 +224,7 @@ def _fit_missing(folders, names, out, about, jobs, dask, echo) -> dict: # name -
             for task in as_completed(tasks):
                 row = _row(task, tasks[task])
                 report.add(row)
-                echo(_line(row))
+                echo(_text_of(row))
         finally: report.write()
     return report.rows
 

@@ -188,20 +188,20 @@ def save_pretrained(self:HubNet,
     return res
 
 # %% ../nbs/21_model.ipynb #12ad5f08
-def _weights(net):
+def _state(net):
     "Return the weights and statistics of a network: name -> tensor"
     return {name: value for name,value in net.state_dict().items() if not name.endswith('num_batches_tracked')}
 
 def network_tensors(net, # `IllumiNet`
                     ) -> dict: # 'net.' and a name -> array
     "Convert weights to arrays, to be kept among the tensors of a relightable"
-    return {f'net.{name}': value.detach().float().cpu().numpy() for name,value in _weights(net).items()}
+    return {f'net.{name}': value.detach().float().cpu().numpy() for name,value in _state(net).items()}
 
 # %% ../nbs/21_model.ipynb #7f72ed29
 def _expected(config):
     "Return the shape of each weight of a network with these settings: name -> shape"
     try:
-        with torch.device('meta'): return {name: value.shape for name,value in _weights(IllumiNet(**config)).items()}
+        with torch.device('meta'): return {name: value.shape for name,value in _state(IllumiNet(**config)).items()}
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError, OverflowError) as e:
         raise InputError(f"config.json: no network can be built from 'net' ({e!s:.200}): "
                          "it belongs to another version") from e

@@ -32,10 +32,10 @@ class _NetworkGraph(nn.Module):
         return res if base is None else torch.where(self.net.strength == 0, base, res)   # as in `relight`
 
 # %% ../nbs/44_onnx.ipynb #12be8ea5
-def _codes(planes, # (k, h, w) uint8
-           low, # (k,)
-           high, # (k,)
-           ): # (pixels, k)
+def _decoded_codes(planes, # (k, h, w) uint8
+                   low, # (k,)
+                   high, # (k,)
+                   ): # (pixels, k)
     "Decode the codes from bytes"
     return (planes.flatten(1)*((high-low)/255)[:, None] + low[:, None]).T
 
@@ -48,7 +48,7 @@ class _PixelGraph(nn.Module):
             if k != 'planes': self.register_buffer(k, torch.from_numpy(v))
 
     def forward(self, planes, lights):
-        codes = _codes(planes, self.low, self.high)
+        codes = _decoded_codes(planes, self.low, self.high)
         res = decode_codes(codes, lights[:, :2], self.w1, self.b1, self.w2, self.b2, self.w3, self.b3)
         return res.permute(1, 2, 0).unflatten(2, planes.shape[1:]).clamp(0, 1)
 

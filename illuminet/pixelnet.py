@@ -150,7 +150,7 @@ class PixelNet(Relightable, method='pixelnet'):
 
 # %% ../nbs/18_pixelnet.ipynb #92e01837
 @torch.inference_mode()
-def _kept(net, photos, pixels, size): # trained network, (n, p, 3), indices of the pixels that count, (h, w)
+def _packed(net, photos, pixels, size): # trained network, (n, p, 3), indices of the pixels that count, (h, w)
     "Return the tensors of a `PixelNet`: codes as bytes, and the decoder"
     parts = [net.encode(_values(o.transpose(0, 1))) for o in photos.split(1<<14, 1)]
     codes = torch.cat(parts).T.cpu().numpy()
@@ -196,7 +196,7 @@ def _teach(self:PixelNet, cap, device): # -> function: pixel indices, projected 
     return lambda i, xy: decode_codes(codes[i], xy, *weights)
 
 # %% ../nbs/18_pixelnet.ipynb #0d808bc1
-def _check(**values):
+def _check_counts(**values):
     "Raise an error unless all are whole numbers of at least one"
     for k,v in values.items():
         if v != int(v) or v < 1: raise InputError(f"{k}={v}: give a whole number of at least 1")
@@ -238,7 +238,7 @@ def fit(cls:PixelNet,
         ):
     "Train encoder and decoder on the pixels of one capture, within its mask if it has one"
     config = dict(planes=planes, hidden=hidden, steps=steps, bs=bs, lr=lr, seed=seed)
-    _check(planes=planes, hidden=hidden, steps=steps, bs=bs)
+    _check_counts(planes=planes, hidden=hidden, steps=steps, bs=bs)
     if not lr > 0: raise InputError(f"lr={lr}: give a positive number")
     teacher = _fitted_teacher(teacher, cap, device)
     device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
@@ -248,4 +248,4 @@ def fit(cls:PixelNet,
     if not all(p.isfinite().all() for p in net.parameters()):
         raise InputError(f"lr={lr}: training diverged: choose a lower rate")
     if teacher: config['teacher'] = teacher.config
-    return cls(_kept(net, photos, pixels, cap.shape[1:3]), **config)
+    return cls(_packed(net, photos, pixels, cap.shape[1:3]), **config)

@@ -184,7 +184,7 @@ def save(self:_Run):
     "Write the state, and the running mean as a network that `from_pretrained` reads"
     state = dict(settings=self.settings, net=self.net.state_dict(), mean=self.mean.state_dict(), step=self.step)
     state |= {name: optimiser.state_dict() for name,(optimiser,_) in self.optimisers.items()}
-    self.mean.save_pretrained(self.out)                # first: after a kill between the two writes, the steps are repeated
+    self.mean.save_pretrained(self.out)                # first: after a kill in between, steps are repeated
     with atomic_path(self.out/'state.pt') as tmp: torch.save(state, tmp)
 
 # %% ../nbs/57_pretrain.ipynb #0de6f267

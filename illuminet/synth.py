@@ -110,7 +110,7 @@ def _pixel_positions(s, h, w, like): # -> step and line of each pixel, (b,n,h,w)
     return along, across + s.shift - s.drift*along
 
 # %% ../nbs/10_synth.ipynb #ef361f33
-def _look(f, col, row, mode):
+def _sampled(f, col, row, mode):
     "Sample (m,1,h,w) bilinearly at (b,n,i,j) pixel positions, b·n = m"
     h,w = f.shape[-2:]
     at = torch.stack([(2*col+1)/w - 1, (2*row+1)/h - 1], -1).flatten(0, 1)
@@ -136,9 +136,9 @@ def visibility(height, # (h,w) or (b,h,w) in pixels
     z = z - z.amin((-2,-1), keepdim=True)
     s = _shear(lights.to(z).expand(len(z), -1, 3), h, w)
     n = s.rise.shape[1]
-    lines = _look(z[:,None].expand(-1, n, -1, -1, -1).flatten(0, 1), *_line_positions(s, z), 'zeros')
+    lines = _sampled(z[:,None].expand(-1, n, -1, -1, -1).flatten(0, 1), *_line_positions(s, z), 'zeros')
     horizon = _horizon(lines, s).flatten(0, 1)[:,None]
-    over = _look(horizon, *_pixel_positions(s, h, w, z), 'border') - z
+    over = _sampled(horizon, *_pixel_positions(s, h, w, z), 'border') - z
     return (1 - over/(soft*s.rise)).clamp(0, 1).reshape(*height.shape[:-2], n, h, w)
 
 # %% ../nbs/10_synth.ipynb #d9a08747
@@ -157,15 +157,15 @@ def _openness(height): # (...,h,w) -> (...,1,1,h,w) share of the dome that is se
     return _each(visibility(height, sky).mean(-3))
 
 # %% ../nbs/10_synth.ipynb #9f40abdd
-def _dot(a, b): return (a*b).sum(-3, keepdim=True)
+def _inner(a, b): return (a*b).sum(-3, keepdim=True)
 
 # %% ../nbs/10_synth.ipynb #ef507392
 def _direct(s, l, shadows, soft): # some of the lights: (...,k,3,h,w)
     "Compute the radiance by direct light"
     n,lv = s.normals[...,None,:,:,:], l[...,None,None]
     half = F.normalize(lv + lv.new_tensor([0,0,1]).view(3,1,1), dim=-3)
-    nl = _dot(n, lv)
-    f = brdf(nl.clamp(min=1e-4), n[...,2:,:,:], _dot(n, half), _dot(lv, half), s.albedo[...,None,:,:,:],
+    nl = _inner(n, lv)
+    f = brdf(nl.clamp(min=1e-4), n[...,2:,:,:], _inner(n, half), _inner(lv, half), s.albedo[...,None,:,:,:],
              _each(s.roughness), _each(s.metallic), s.specular)
     res = math.pi*f*nl.clamp(min=0)
     return res*visibility(s.height, l, soft)[...,None,:,:] if shadows else res
@@ -202,12 +202,12 @@ def _rand(g, *shape, lo=0., hi=1.): return torch.rand(shape, generator=g)*(hi-lo
 def _between(g, lo, hi): return float(_rand(g, 1, lo=lo, hi=hi))
 def _pick(g, options): return options[int(torch.randint(len(options), (1,), generator=g))]
 
-def _known(name, options, what):
+def _check_known(name, options, what):
     if name not in options: raise InputError(f"{what}: unknown {name!r}: choose one of {', '.join(options)}")
     return options[name]
 
 # %% ../nbs/10_synth.ipynb #158fafad
-def _grid(h, w, device=None):
+def _coordinates(h, w, device=None):
     "Return x (right) and y (up) in units of half the shorter side, and that unit in pixels"
     u = min(h, w)/2
     y,x = ((n-1)/2 - torch.arange(n, device=device) for n in (h,w))
@@ -234,9 +234,9 @@ def expose(radiance, # (...,n,3,h,w) linear
     return x if linear else linear_to_srgb(x)
 
 # %% ../nbs/10_synth.ipynb #06c32f7c
-def _blur(x, # (...,h,w)
-          s, # standard deviation in pixels
-          ): # (...,h,w)
+def _gaussian(x, # (...,h,w)
+              s, # standard deviation in pixels
+              ): # (...,h,w)
     "Blur with a Gaussian"
     r = max(1, math.ceil(3*s))
     k = torch.exp(-.5*(torch.arange(-r, r+1).to(x)/s)**2)
@@ -260,7 +260,7 @@ def fractal(h, # rows
 # %% ../nbs/10_synth.ipynb #ade94038
 def _sway(g, h, w, u): return fractal(h, w, g, slope=4)/u*.6 + fractal(h, w, g, slope=2)/u*.17
 
-def _over(p, q): # -> height of the threads along p, over and under those along q
+def _weave(p, q): # -> height of the threads along p, over and under those along q
     return torch.sin(math.pi*p).abs()**.7*(.6 + .4*torch.cos(math.pi*(q-.5 + p.floor())))
 
 # %% ../nbs/10_synth.ipynb #11ea10a7
@@ -271,9 +271,9 @@ def woven(h, w, # rows, columns
           ): # (h,w) height in pixels
     "Make a plain weave with slightly uneven threads"
     g = _gen(seed)
-    x,y,u = _grid(h, w)
+    x,y,u = _coordinates(h, w)
     p,q = (threads/2*(o + _sway(g, h, w, u)) for o in (x, y))
-    z = torch.maximum(_over(p, q), _over(q, p+1))
+    z = torch.maximum(_weave(p, q), _weave(q, p+1))
     return (z*.4*u*2/threads + fractal(h, w, g, slope=4)).to(device)
 
 # %% ../nbs/10_synth.ipynb #eabb2a04
@@ -289,13 +289,13 @@ def cracked(h, w, # rows, columns
             ): # (h,w) height in pixels
     "Make plates with curled edges between cracks: dry clay, craquelure"
     g = _gen(seed)
-    x,y,u = _grid(h, w)
+    x,y,u = _coordinates(h, w)
     x,y = (o + fractal(h, w, g, slope=2.6)/u*3.3 for o in (x, y))
     site = torch.stack([_rand(g, cells, lo=-1, hi=1)*w/u/2, _rand(g, cells, lo=-1, hi=1)*h/u/2], -1)
     gap,which = _cells(x, y, site)
     tilt = _rand(g, cells, lo=-1)[which].reshape(h, w)
     z = .02*torch.exp(-gap/.06) + .01*tilt - .06*(1-gap/.035).clamp(min=0)
-    return (_blur(z*u, .6) + .3*fractal(h, w, g)).to(device)
+    return (_gaussian(z*u, .6) + .3*fractal(h, w, g)).to(device)
 
 # %% ../nbs/10_synth.ipynb #5e56bcd2
 def _axes(x, y, cx, cy, turn): # -> along, across a stroke through (cx, cy)
@@ -328,20 +328,20 @@ def brushed(h, w, # rows, columns
             ): # (h,w) height in pixels
     "Make impasto: brush strokes with the furrows of their bristles"
     g = _gen(seed)
-    x,y,u = _grid(h, w)
+    x,y,u = _coordinates(h, w)
     z,flow = torch.zeros(h, w), fractal(h, w, g, slope=4)/u*50
     for cx,cy,turn,length,width,bend in _rand(g, strokes, 6, lo=-1).tolist():
         cx,cy = cx*w/u/2, cy*h/u/2
         angle = turn*.5 + float(flow[int((h-1)*(1-cy*u*2/h)/2), int((w-1)*(1+cx*u*2/w)/2)])
         z = _brush(g, z, x, y, (cx, cy, turn, .35+.15*length, .085+.045*width, bend), angle)
-    return (_blur(z*u, .5)).to(device)
+    return (_gaussian(z*u, .5)).to(device)
 
 # %% ../nbs/10_synth.ipynb #6ed2c5d6
-def _near(x, y, # (h,w) in units of half the shorter side
-          lines, # polylines: lists of (x, y)
-          width, # half the width of a stroke
-          taper=0., # share of it lost along a segment
-          ): # (h,w): 0 on the line, 1 at the edge, growing outside
+def _line_distance(x, y, # (h,w) in units of half the shorter side
+                   lines, # polylines: lists of (x, y)
+                   width, # half the width of a stroke
+                   taper=0., # share of it lost along a segment
+                   ): # (h,w): 0 on the line, 1 at the edge, growing outside
     "Return the squared distance to the nearest polyline, in units of `width`"
     res = torch.full_like(x, 1e4)
     for (px,py),(qx,qy) in (s for line in lines for s in zip(line, line[1:])):
@@ -351,7 +351,7 @@ def _near(x, y, # (h,w) in units of half the shorter side
     return res
 
 # %% ../nbs/10_synth.ipynb #70e272a6
-def _stroke(*args): return (1-_near(*args)).clamp(min=0).sqrt()
+def _stroke(*args): return (1-_line_distance(*args)).clamp(min=0).sqrt()
 
 # %% ../nbs/10_synth.ipynb #ec619907
 def _bump(x, y, cx, cy, a, b, turn=0., power=.5):
@@ -362,7 +362,7 @@ def _bump(x, y, cx, cy, a, b, turn=0., power=.5):
 
 def _ring(x, y, cx, cy, r, width): return (1 - ((torch.hypot(x-cx, y-cy)-r)/width)**2).clamp(min=0).sqrt()
 
-def _top(*zs): return torch.stack(torch.broadcast_tensors(*zs)).amax(0)
+def _uppermost(*zs): return torch.stack(torch.broadcast_tensors(*zs)).amax(0)
 
 # %% ../nbs/10_synth.ipynb #3d264526
 _GLYPHS = dict(A='00 14 20,02 22', C='23 14 03 01 10 21', D='00 04 23 21 00', E='24 04 00 20,02 12', F='00 04 24,02 12',
@@ -405,14 +405,14 @@ def _inscribed(g, z, x, y, lines, size):
     for k,text in enumerate(lines):
         foot = (len(lines)/2-k-1)*1.5*size + .25*size
         place = _along_line(g, text, size, foot)
-        z = z - .5*size*.2*(1-_near(x, y, _letters(text, size*.98, place), .11*size)**.5).clamp(min=0)
+        z = z - .5*size*.2*(1-_line_distance(x, y, _letters(text, size*.98, place), .11*size)**.5).clamp(min=0)
     return z
 
 # %% ../nbs/10_synth.ipynb #87baeee2
 def _framed(z, x, y, W, H): # W, H: half the width and height
     for r in (.86, .93):
         a,b = W-1+r, H-1+r
-        z = z - .03*(1-_near(x, y, [[(-a,-b), (a,-b), (a,b), (-a,b), (-a,-b)]], .022)**.5).clamp(min=0)
+        z = z - .03*(1-_line_distance(x, y, [[(-a,-b), (a,-b), (a,b), (-a,b), (-a,-b)]], .022)**.5).clamp(min=0)
     return z
 
 # %% ../nbs/10_synth.ipynb #053a6837
@@ -430,13 +430,13 @@ def carved(h, w, # rows, columns
            ): # (h,w) height in pixels
     "Make an inscription cut into a dressed stone, in a frame"
     g = _gen(seed)
-    x,y,u = _grid(h, w)
+    x,y,u = _coordinates(h, w)
     W,H = w/u/2, h/u/2
     z = fractal(h, w, g, slope=2)/u*.4
     if lines is None: lines = [_word(g, int(_pick(g, [4,5,6]))) for _ in range(_pick(g, [2,3,4]))]
     size = min(1.25*H/(1.55*len(lines)), 1.6*W/max(map(len, lines)))
     z = _framed(_inscribed(g, z, x, y, lines, size), x, y, W, H)
-    return (_blur(_scratched(g, z, x, y, W, H)*u, .004*u + .3)).to(device)
+    return (_gaussian(_scratched(g, z, x, y, W, H)*u, .004*u + .3)).to(device)
 
 # %% ../nbs/10_synth.ipynb #28323c2e
 def _owl_body(x, y):
@@ -448,18 +448,18 @@ def _owl_body(x, y):
     wing = _bump(u, v, 0, 0, .125, .33, 0, .4)
     wing = .10*wing + (wing > 0)*(.05 + .022*((15*v + 11*u.abs()) % 1))
     tail = [(.07+.008*k)*_stroke(x, y, [[(-.16,-.30), (-.33+.055*k,-.60-.012*k)]], .035) for k in range(3)]
-    return _top(body, wing, *tail)
+    return _uppermost(body, wing, *tail)
 
 # %% ../nbs/10_synth.ipynb #282816bf
 def _owl_head(x, y):
     "Shape the head with brow, eyes and beak"
     head = .17*_bump(x, y, .08, .26, .235, .19)
-    head = head - .055*_top(*[_bump(x, y, e, .255, .085, .085) for e in (-.015, .185)])
+    head = head - .055*_uppermost(*[_bump(x, y, e, .255, .085, .085) for e in (-.015, .185)])
     brow = .20*_stroke(x, y, [[(.085,.20), (.03,.35), (-.15,.435)], [(.085,.20), (.14,.35), (.31,.435)]], .035, .3)
     rims = [.205*_ring(x, y, e, .255, .072, .026) for e in (-.015, .185)]
     pupils = [.21*_bump(x, y, e, .255, .042, .042) for e in (-.015, .185)]
     beak = .23*_stroke(x, y, [[(.085,.22), (.085,.11)]], .036, .75)
-    return _top(head, brow, *rims, *pupils, beak)
+    return _uppermost(head, brow, *rims, *pupils, beak)
 
 # %% ../nbs/10_synth.ipynb #df642188
 def _owl_perch(x, y):
@@ -467,7 +467,7 @@ def _owl_perch(x, y):
     legs = .10*_stroke(x, y, [[(-.02,-.38), (-.01,-.53)], [(.10,-.36), (.12,-.53)]], .05, .3)
     toes = .07*_stroke(x, y, [[(f,-.53), (f+d,-.575)] for f in (-.01, .12) for d in (-.06, 0, .06)], .02)
     perch = .05*_stroke(x, y, [[(-.42,-.60), (-.1,-.585), (.2,-.60), (.42,-.57)]], .022)
-    return _top(legs, toes, perch)
+    return _uppermost(legs, toes, perch)
 
 # %% ../nbs/10_synth.ipynb #00d618f6
 def _owl_signs(x, y):
@@ -475,12 +475,12 @@ def _owl_signs(x, y):
     moon = (.08*_bump(x, y, .40, .10, .105, .105) - .3*_bump(x, y, .45, .13, .095, .095)).clamp(min=0)
     sprig = .04*_stroke(x, y, [[(-.46,.02), (-.40,.20), (-.27,.36)]], .014)
     leaves = [(-.47,.10,1.9), (-.37,.12,.45), (-.42,.25,2.2), (-.30,.24,.5), (-.33,.38,2.1)]
-    return _top(moon, sprig, *[.05*_bump(x, y, a, b, .075, .026, turn) for a,b,turn in leaves])
+    return _uppermost(moon, sprig, *[.05*_bump(x, y, a, b, .075, .026, turn) for a,b,turn in leaves])
 
 # %% ../nbs/10_synth.ipynb #f347a888
 def _owl(x, y, g=None):
     "Shape the owl of Athens, with crescent and olive sprig"
-    return _top(_owl_body(x, y), _owl_head(x, y), _owl_perch(x, y), _owl_signs(x, y))
+    return _uppermost(_owl_body(x, y), _owl_head(x, y), _owl_perch(x, y), _owl_signs(x, y))
 
 # %% ../nbs/10_synth.ipynb #8d84ab7d
 def _rays(x, y):
@@ -492,17 +492,17 @@ def _rays(x, y):
 
 # %% ../nbs/10_synth.ipynb #d30ca973
 def _face(x, y):
-    face = .16*_bump(x, y, 0, 0, .34, .34) - .03*_top(*[_bump(x, y, e, .07, .09, .055) for e in (-.12, .12)])
-    eyes = _top(*[.155*_bump(x, y, e, .06, .055, .035) for e in (-.12, .12)])
+    face = .16*_bump(x, y, 0, 0, .34, .34) - .03*_uppermost(*[_bump(x, y, e, .07, .09, .055) for e in (-.12, .12)])
+    eyes = _uppermost(*[.155*_bump(x, y, e, .06, .055, .035) for e in (-.12, .12)])
     brow = .18*_stroke(x, y, [[(0,-.04), (i*.045,.12), (i*.12,.15), (i*.2,.12)] for i in (-1,1)], .025)
     nose = .21*_bump(x, y, 0, -.04, .045, .06)
     lips = .175*_stroke(x, y, [[(-.11,-.14), (-.05,-.165), (0,-.155), (.05,-.165), (.11,-.14)]], .026)
-    return _top(face, eyes, brow, nose, lips)
+    return _uppermost(face, eyes, brow, nose, lips)
 
 # %% ../nbs/10_synth.ipynb #06854a2f
 def _sun(x, y, g=None):
     "Shape a sun with a face"
-    return _top(_rays(x, y), _face(x, y))
+    return _uppermost(_rays(x, y), _face(x, y))
 
 # %% ../nbs/10_synth.ipynb #675b56a0
 def _hull(x, y):
@@ -527,7 +527,7 @@ def _ship(x, y, g=None):
     oars = .06*_stroke(x, y, [[(o+.05,-.2), (o-.06,-.50)] for o in (-.36,-.24,-.12,0,.12,.24,.36)], .014)
     stern = [(-.55,-.1), (-.60,.1), (-.52,.2), (-.44,.16)]
     ends = .10*_stroke(x, y, [stern, [(.56,-.02), (.66,.12)]], .028)
-    return _top(_hull(x, y), mast, _sail(x, y), oars, ends, _wave(x, y, 0), _wave(x, y, 1))
+    return _uppermost(_hull(x, y), mast, _sail(x, y), oars, ends, _wave(x, y, 0), _wave(x, y, 1))
 
 # %% ../nbs/10_synth.ipynb #e5ca78ed
 def _crest(x, y, g):
@@ -536,7 +536,7 @@ def _crest(x, y, g):
     bumps = [(.06+.05*f)*_bump(x, y, .3*(1+a), .45*b, .15+.1*c, .15+.1*d, 3*e)
              for a,b,c,d,e,f in _rand(g, 6, 6, lo=-1).tolist()]
     lines = (_rand(g, 5, 3, 2, lo=-1)*.25).cumsum(1) + torch.tensor([.3, 0.])
-    return _top(*bumps, .10*_stroke(x, y, lines.tolist(), .03))*(torch.hypot(x, y) < .62)
+    return _uppermost(*bumps, .10*_stroke(x, y, lines.tolist(), .03))*(torch.hypot(x, y) < .62)
 
 # %% ../nbs/10_synth.ipynb #976ba685
 MOTIFS = dict(owl=_owl, sun=_sun, ship=_ship, crest=_crest)
@@ -565,7 +565,7 @@ def coin(h, w, # rows, columns
          ): # (h,w) height in pixels, below 0 beside the coin
     "Make a struck coin: flan, rim, ring of beads, legend and motif"
     g = _gen(seed)
-    x,y,u = _grid(h, w, device)
+    x,y,u = _coordinates(h, w, device)
     x,y = x/.91, y/.91
     r,t = torch.hypot(x, y), torch.atan2(y, x)
     free = motif is None
@@ -574,9 +574,9 @@ def coin(h, w, # rows, columns
     flan = _flan(r, t, *6.3*_rand(g, 3))
     beads = _beads(r, t, int(_pick(g, range(56, 84))) if free else 72)
     text = .026*_stroke(x, y, _letters(legend, .15, lambda i: _around_coin(i, len(legend))), .022)
-    figure = .36*_known(motif, MOTIFS, 'motif')(x/1.02, y/1.02+.02, g)
-    z = flan + _top(beads, text, figure)*(r < .93)
-    return _blur(z*u, .0065*u) - .06*u
+    figure = .36*_check_known(motif, MOTIFS, 'motif')(x/1.02, y/1.02+.02, g)
+    z = flan + _uppermost(beads, text, figure)*(r < .93)
+    return _gaussian(z*u, .0065*u) - .06*u
 
 # %% ../nbs/10_synth.ipynb #4c29ec48
 def sphere(h, w, # rows, columns
@@ -585,7 +585,7 @@ def sphere(h, w, # rows, columns
            radius=.8, # in units of half the shorter side
            ): # (h,w) height in pixels, far below beside it
     "Make half a ball"
-    x,y,u = _grid(h, w, device)
+    x,y,u = _coordinates(h, w, device)
     z = radius**2 - x*x - y*y
     return torch.where(z > 0, z.clamp(min=0).sqrt()*u, -u*torch.ones_like(z))
 
@@ -596,8 +596,8 @@ def blob(h, w, # rows, columns
          ): # (h,w) height in pixels, below 0 beside it
     "Make smooth lumps with a rough skin"
     g = _gen(seed)
-    x,y,u = _grid(h, w)
-    z = _blur(torch.randn(1, h, w, generator=g), min(h, w)*_between(g, .06, .16))[0]
+    x,y,u = _coordinates(h, w)
+    z = _gaussian(torch.randn(1, h, w, generator=g), min(h, w)*_between(g, .06, .16))[0]
     z = z/z.std() + _between(g, .5, 2) - _between(g, 1, 4)*(x*x+y*y)
     z = 2*u*_between(g, .05, .25)*torch.sign(z)*z.abs()**_between(g, .4, .9)
     skin = fractal(h, w, g, slope=_between(g, 2, 3.5))*_between(g, .1, 1)
@@ -611,14 +611,14 @@ def lumps(h, w, # rows, columns
           ): # (h,w) height in pixels
     "Make limbs, knobs and pits over one another"
     g = _gen(seed)
-    x,y,u = _grid(h, w)
+    x,y,u = _coordinates(h, w)
     z,n = torch.zeros(h, w), n or int(_pick(g, range(8, 60)))
     for cx,cy,size,slim,turn,high in _rand(g, n, 6).tolist():
         a = .7*.06**size
         b = a*(.25+.75*slim)
         bump = _bump(x, y, (2*cx-1)*w/u/2, (2*cy-1)*h/u/2, a, b, math.pi*turn, .3+.7*slim)*b*(.3+high)
         z = z-bump if turn < .2 else torch.maximum(z, bump + .5*(bump > 0)*z)
-    return (_blur(z*u*.7, .004*u + .3) + .3*fractal(h, w, g)).to(device)
+    return (_gaussian(z*u*.7, .004*u + .3) + .3*fractal(h, w, g)).to(device)
 
 # %% ../nbs/10_synth.ipynb #c19bd475
 RELIEFS = dict(fractal=fractal, woven=woven, cracked=cracked, brushed=brushed, carved=carved, coin=coin, sphere=sphere,
@@ -653,7 +653,7 @@ MATERIALS = dict(
 # %% ../nbs/10_synth.ipynb #5d76dc07
 def _hollows(height): # (h,w) -> (h,w) in -2..2, positive in hollows
     u = min(height.shape)
-    hollow = _blur(height, .03*u) - height
+    hollow = _gaussian(height, .03*u) - height
     return (hollow/hollow.abs().mean().clamp(min=.002*u)).clamp(-2, 2)
 
 # %% ../nbs/10_synth.ipynb #a5e4568c
@@ -674,7 +674,7 @@ def paint(height, # (h,w) in pixels
           seed=0, # number, or a torch.Generator
           ) -> Surface:
     "Colour a relief: patches of the palette, patina in hollows, polish on raised parts"
-    m = material if isinstance(material, Material) else _known(material, MATERIALS, 'material')
+    m = material if isinstance(material, Material) else _check_known(material, MATERIALS, 'material')
     g,device = _gen(seed), height.device
     hollow = _hollows(height)
     colour = _palette_colours(m, height, g)
@@ -689,8 +689,8 @@ def paint(height, # (h,w) in pixels
 def _mix(a, b, t): return b + (a-b)*t
 
 # %% ../nbs/10_synth.ipynb #7fe47783
-def _place(top, # `Surface`
-           ground, # `Surface` of the same size
+def _laid_on(top, # `Surface`
+             ground, # `Surface` of the same size
           ) -> Surface: # `top` wherever it is the higher
     "Lay one surface upon another"
     on = ((top.height-ground.height)/1.5 + .5).clamp(0, 1)
@@ -699,7 +699,7 @@ def _place(top, # `Surface`
     return Surface(torch.maximum(top.height, ground.height), albedo, *rest)
 
 # %% ../nbs/10_synth.ipynb #060f3d73
-def _stacked(surfaces): # list of `Surface` -> one batch
+def _as_batch(surfaces): # list of `Surface` -> one batch
     fields = [k for k,v in vars(surfaces[0]).items() if torch.is_tensor(v)]
     return replace(surfaces[0], **{k: torch.stack([getattr(s, k) for s in surfaces]) for k in fields})
 
@@ -710,7 +710,7 @@ def _grounded(s, ground, body, depth, g): # body: whether the relief has an outl
         return replace(s, height=s.height.clamp(min=0) if body else s.height, mask=(s.height > 0) | (not body))
     if not body: return s
     relief = woven if ground == 'cloth' else fractal
-    return _place(s, paint(relief(*s.height.shape, g, s.height.device)*.7*depth, ground, g))
+    return _laid_on(s, paint(relief(*s.height.shape, g, s.height.device)*.7*depth, ground, g))
 
 # %% ../nbs/10_synth.ipynb #142e0133
 def make_surface(kind='coin', # a key of `RELIEFS`; None: a random one
@@ -728,11 +728,11 @@ def make_surface(kind='coin', # a key of `RELIEFS`; None: a random one
     if min(h, w) < 16: raise InputError(f"size={size}: give at least 16 pixels")
     if b is not None:
         args = kind, material, (h,w), None, g, depth, device, ground
-        return _stacked([make_surface(*args, **kwargs) for _ in range(b)])
+        return _as_batch([make_surface(*args, **kwargs) for _ in range(b)])
     kind = kind or _pick(g, list(RELIEFS))
     material = material or _pick(g, list(MATERIALS))
     if not np.isscalar(depth): depth = float(depth[0]*(depth[1]/depth[0])**_rand(g, 1))
-    relief = _known(kind, RELIEFS, 'kind')(h, w, g, device, **kwargs)*depth
+    relief = _check_known(kind, RELIEFS, 'kind')(h, w, g, device, **kwargs)*depth
     return _grounded(paint(relief, material, g), ground, kind in BODIES, depth, g)
 
 # %% ../nbs/10_synth.ipynb #5f08b328
@@ -775,11 +775,11 @@ def sample_surface(size=192, # pixels
 
 # %% ../nbs/10_synth.ipynb #5cb6eefa
 @functools.lru_cache(4)
-def _sample(size, n): return synth_capture(n=n, size=size, **_SAMPLE)
+def _cached_sample(size, n): return synth_capture(n=n, size=size, **_SAMPLE)
 
 def sample_capture(size=192, # pixels
                    n=49, # lights; 49: SynthRTI's rings
                    ) -> Capture: # n photos, uint8, a fresh copy
     "Return the sample capture, which is computed once: no network, no download"
-    cap = _sample(size, n)
+    cap = _cached_sample(size, n)
     return Capture(cap.images.copy(), cap.lights.copy())

@@ -124,7 +124,7 @@ def _nchw(a):
 
 # %% ../nbs/25_train.ipynb #be320322
 @patch
-def _decode(self:TrainedNet, features, lights, based): # -> tensor (k, 3, h, w)
+def _predict(self:TrainedNet, features, lights, based): # -> tensor (k, 3, h, w)
     "Predict a few lights; `based` is their base and confidence, or None"
     lights = torch.from_numpy(lights)
     if based is None: return self.model.decode(features, lights)
@@ -141,7 +141,7 @@ def _corrected(self:TrainedNet,
     fours = np.array_split(np.arange(len(lights)), -(-len(lights)//4))
     with torch.inference_mode():
         features = self.model.encode(_nchw(self.tensors['image'][None]))
-        pictures = torch.cat([self._decode(features, lights[i], based(i)) for i in fours])
+        pictures = torch.cat([self._predict(features, lights[i], based(i)) for i in fours])
     return pictures.permute(0, 2, 3, 1).numpy()
 
 # %% ../nbs/25_train.ipynb #e2c38abd
@@ -230,12 +230,12 @@ def _check_count(name, value, least):
 
 # %% ../nbs/25_train.ipynb #9efa86fc
 SCHEDULES = ('one_cycle', 'warm_restarts')
-_SETTINGS = 'base epochs lr schedule patience loss every offset bs size steps seed'.split()   # in `metrics.json`
+_RECORDED = 'base epochs lr schedule patience loss every offset bs size steps seed'.split()   # in `metrics.json`
 
-def _checked_settings(arguments, # of `train`: name -> value
-                      ) -> dict: # those in `_SETTINGS`
+def _chosen_settings(arguments, # of `train`: name -> value
+                     ) -> dict: # those in `_RECORDED`
     "Check and select the arguments that decide the result"
-    settings = {name: arguments[name] for name in _SETTINGS}
+    settings = {name: arguments[name] for name in _RECORDED}
     if settings['schedule'] not in SCHEDULES:
         raise InputError(f"schedule={settings['schedule']!r}: choose one of {', '.join(SCHEDULES)}")
     for name in ('epochs', 'bs', 'steps', 'patience'): _check_count(name, settings[name], 1)
@@ -270,7 +270,7 @@ def _checked_folder(out): # `Path` or None
     return Path(out)
 
 # %% ../nbs/25_train.ipynb #893588e3
-_FILES = 'comparison.png', 'history.csv', 'loss.png', 'metrics.json', 'viewer.html'
+_OUTPUTS = 'comparison.png', 'history.csv', 'loss.png', 'metrics.json', 'viewer.html'
 _STATE = 'state.pt', 'history.csv', 'comparison.png', 'made-by-illuminet'   # of `checkpoint`; the last marks it
 
 def _is_marked(state): return (state/_STATE[-1]).exists()
@@ -287,7 +287,7 @@ def _foreign(out, state):
     if _is_marked(state): return None
     if os.path.lexists(state): return 'checkpoint'
     if _is_trained(out): return None
-    return next((name for name in _FILES if os.path.lexists(out/name)), None)
+    return next((name for name in _OUTPUTS if os.path.lexists(out/name)), None)
 
 # %% ../nbs/25_train.ipynb #112ea38e
 def _prepare(out):
@@ -339,7 +339,7 @@ def _writers(learn, settings, out): # -> first epoch, callbacks
     return checkpoint.resume(), [HistoryCB(state/'history.csv'), ComparisonCB(state/'comparison.png'), checkpoint]
 
 # %% ../nbs/25_train.ipynb #68c81f45
-def _fit(learn, settings, cbs, out):
+def _fit_logged(learn, settings, cbs, out):
     "Fit, with history and checkpoints if there is a folder"
     first,writers = _writers(learn, settings, out)
     epochs,lr = settings['epochs'], settings['lr']
@@ -386,7 +386,7 @@ def summarise(m, # `learn.report`, or the contents of `metrics.json`
     return f"{_dB(m['base_psnr'])} → {_dB(m['psnr'])} on {where} (base → network, strength {m['strength']:g})"
 
 # %% ../nbs/25_train.ipynb #296bbecd
-def _write(learn, out):
+def _write_folder(learn, out):
     "Write the output folder and remove the checkpoint"
     ComparisonCB(out/'comparison.png').draw(learn)
     with atomic_path(out/'history.csv') as tmp: shutil.copy(out/'checkpoint/history.csv', tmp)
@@ -411,18 +411,18 @@ def _shown(learn, progress):
 def _name_of(loss): return getattr(loss, '__name__', repr(loss))
 
 # %% ../nbs/25_train.ipynb #6c12d052
-def _run(learn, settings, out, cbs, progress, start):
+def _train_and_write(learn, settings, out, cbs, progress, start):
     "Fit a learner, choose the strength of its correction, and write the folder"
     out,settings = _checked_folder(out), settings | dict(loss=_name_of(learn.loss_func), net=learn.model.config)
     before = _validation_psnr(learn).mean() if settings['base'] else None
     stop = EarlyStopCB(patience=settings['patience'], start=before)
     with _prepared(out), _shown(learn, progress):
-        _fit(learn, settings, [SeedCB(settings['seed']), stop, *L(cbs)], out)
+        _fit_logged(learn, settings, [SeedCB(settings['seed']), stop, *L(cbs)], out)
         seconds = time.perf_counter()-start
         chosen = choose_strength(learn) if settings['base'] and settings['every'] else {}
         learn.report = _report(learn, settings, chosen | _scores(learn), stop.best_epoch, seconds)
         if progress: print(summarise(learn.report))
-        if out: _write(learn, out)
+        if out: _write_folder(learn, out)
     return learn
 
 # %% ../nbs/25_train.ipynb #c5beadf8
@@ -436,7 +436,7 @@ def train(light_directions, # (n, 3) towards the light
           schedule:str='one_cycle', # or 'warm_restarts'
           patience:int=5, # epochs without improvement before it stops
           loss=None, # a function of prediction and target, such as `nn.L1Loss()`; None: `RelightLoss()`
-          every:int=5, # one light in `every` is held out to validate on; None: no light is, and the network is not validated
+          every:int=5, # one light in `every` is held out for validation; None: none is, and nothing is validated
           offset:int=2, # the first of them
           bs:int=8, # lights per step
           size:int=96, # side of the training crops, pixels; None: whole pictures
@@ -450,12 +450,12 @@ def train(light_directions, # (n, 3) towards the light
           **model_kwargs, # for `IllumiNet`: widths=, light=, attention=, norm= …
           ) -> RelightLearner: # trained; `learn.relight(lights)`, `learn.report`: the contents of `metrics.json`
     "Train IllumiNet on the photos of one scene"
-    settings = _checked_settings(locals())                         # at the start, these are the arguments
+    settings = _chosen_settings(locals())                         # at the start, these are the arguments
     cap = _checked_capture(target_images, light_directions, mask, linear)
     start = time.perf_counter()
     dls = _seeded_loaders(cap, input_image, settings, device)
     learn = relight_learner(dls, loss, lr, **model_kwargs)
-    return _run(learn, settings, out, cbs, progress, start)
+    return _train_and_write(learn, settings, out, cbs, progress, start)
 
 # %% ../nbs/25_train.ipynb #76126888
 @patch(cls_method=True)

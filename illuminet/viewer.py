@@ -252,10 +252,10 @@ def _page_data(shown:WebPlanes, normals) -> dict: # JSON values
     return dict(shown.info, normals=normals is not None, pictures=pictures)
 
 # %% ../nbs/42_viewer.ipynb #064ee3f7
-def _place(light, # (3,)
-           probability,
-           planes=(), # `WebPlanes` and normals; empty: those of the page
-           ) -> dict: # JSON values
+def _light_choice(light, # (3,)
+                  probability,
+                  planes=(), # `WebPlanes` and normals; empty: those of the page
+                  ) -> dict: # JSON values
     "Return a likely light for the page"
     data = _page_data(*planes) if planes else {}
     return dict(data, light=light.tolist(), probability=float(probability))
@@ -273,7 +273,7 @@ def viewer_page(shown:WebPlanes,
                 choices=(), # of one photo: (light, probability, `WebPlanes`, normals); the first is `shown`
                 ) -> str:
     "Return the page's HTML"
-    places = [_place(light, p, planes if i else ()) for i,(light,p,*planes) in enumerate(choices)]
+    places = [_light_choice(light, p, planes if i else ()) for i,(light,p,*planes) in enumerate(choices)]
     data = dict(_page_data(shown, normals), light=as_lights(_START)[0].tolist(), small=small, choices=places)
     return _filled(title=html.escape(_printable(title)),
                    style=static_text('viewer.css', 'disc.css'),
@@ -326,7 +326,7 @@ def _soon(r, seconds=8.) -> bool:
     return 64*(time.perf_counter()-start) < seconds
 
 # %% ../nbs/42_viewer.ipynb #cd9e84cf
-def _frame(page) -> str: # HTML
+def _iframe(page) -> str: # HTML
     "Return a frame that shows a page"
     return (f'<iframe srcdoc="{html.escape(page)}" title="Relightable picture" sandbox="allow-scripts" '
             'allow="fullscreen" style="width:100%;max-width:44rem;height:23rem;border:1px solid #8884;'
@@ -341,4 +341,4 @@ def _repr_html_(self:Relightable):
     shown = web_planes(r, 9, 192)
     normals = web_normals(self, shown, side=192)
     choices = [(self.light, 1, shown, normals)] if isinstance(self, OnePhoto) else ()
-    return _frame(viewer_page(shown, type(self).__name__, normals, small=True, choices=choices))
+    return _iframe(viewer_page(shown, type(self).__name__, normals, small=True, choices=choices))
