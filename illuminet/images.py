@@ -151,14 +151,14 @@ def _why(e): # an exception
     return (e.strerror if isinstance(e, OSError) else None) or str(e).split('\n')[0] or type(e).__name__
 
 # %% ../nbs/02_images.ipynb #648428b2
-_TOO_MANY = 'more pixels than is safe: if you trust it, pass --allow-large, in Python allow_large=True'
+_TOO_MANY,_TRUSTED = 'more pixels than is safe', 'if you trust it, pass --allow-large, in Python allow_large=True'
 
 @contextmanager
 def _reading(path, remedy='copy or export it again'):
     "Turn errors of decoders into an `InputError` that names the file"
     try: yield
     except (InputError, MemoryError): raise
-    except Image.DecompressionBombError as e: raise InputError(f"{path}: {_TOO_MANY}") from e
+    except Image.DecompressionBombError as e: raise InputError(f"{path}: {_TOO_MANY}: {_TRUSTED}") from e
     except Exception as e: raise InputError(f"{path}: cannot be read ({_why(e)}): {remedy}") from e
 
 # %% ../nbs/02_images.ipynb #e22177fd
@@ -265,7 +265,7 @@ def _shrinkage(wh, size): # as for `_fit`
 def _check_pixels(wh, path, large): # width and height; for the message; read it all the same?
     "Raise an `InputError` for a picture that is too large to be safe"
     if large or not Image.MAX_IMAGE_PIXELS or wh[0]*wh[1] <= 2*Image.MAX_IMAGE_PIXELS: return
-    raise InputError(f"{path}: {wh[0]}x{wh[1]}, {_TOO_MANY}")
+    raise InputError(f"{path}: {_TOO_MANY}, {wh[0]}x{wh[1]}: {_TRUSTED}")
 
 # %% ../nbs/02_images.ipynb #ba1ae2b0
 class _Profile(NamedTuple):
@@ -544,6 +544,16 @@ def _open_picture(path, # a file of one of `_FORMATS`
         tiff = 'copy it again, or export it with 8 or 16 bits a channel'
         with _reading(path, tiff if kind == 'TIFF' else 'copy or export it again'):
             return _opened(f, path, kind, size, turned, alpha, way)
+
+# %% ../nbs/02_images.ipynb #c1599d63
+def _peek(path, way) -> tuple: # EXIF orientation 1..8, white balance of a raw file or None
+    "Read how the camera was held, and the white balance, from the header of a photo"
+    with _reading(path), _open_file(path) as f:
+        kind = _kind(f, path)
+        if kind == 'RAW':
+            with _library('rawpy', path, 'is a raw file').imread(f) as raw: return _FLIPS.get(raw.sizes.flip, 1), _white_of(raw)
+        if _decoder(f, kind): return 1, None
+        return _by_vips(f, path, kind, None, False, way).turn, None
 
 # %% ../nbs/02_images.ipynb #ad016255
 _FETCH = 16   # rows
