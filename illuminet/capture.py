@@ -531,7 +531,7 @@ def capture_files(path, # folder, or light file beside the photos; or one photo
 # %% ../nbs/03_capture.ipynb #a03fbec6
 def _asked(name, value): # of an environment variable; True, False or None
     "Return what was asked for, by argument or by environment variable"
-    return os.environ.get(name) == '1' or None if value is None else value
+    return {'0': False, '1': True}.get(os.environ.get(name)) if value is None else value
 
 def _linear(files, linear) -> bool: # n photos; True, False, or None: as the first photo notes
     "Return whether values of photos are linear"
@@ -775,6 +775,6 @@ def captures_in(folder, # of captures
     "List the captures in a folder"
     folder = Path(folder)
     if not folder.is_dir(): raise InputError(f"{folder}: is not a folder: give the one that holds the captures")
-    found = sorted(o for o in folder.iterdir() if o.is_dir() and any(f.suffix.lower() == '.lp' for f in o.iterdir()))
+    found = sorted(o for o in folder.iterdir() if o.is_dir() and _light_files(o))
     if not found: raise InputError(f"{folder}: holds no capture: give a folder of folders with photos and a .lp file")
     return found
