@@ -15,7 +15,6 @@ from .lights import *
 from .images import *
 from .capture import Capture
 from .relightable import *
-from .relightable import _read_photos
 from .surface import *
 from .surface import _box_mean, _not_dark
 from .finder import *
@@ -225,7 +224,7 @@ class OnePhoto(Relightable, method='photo'):
 # %% ../nbs/32_one_photo.ipynb #50244f31
 def _one_capture(cap): # `Capture`, path or photo
     "Return a capture of one photo; `InputError` for several, or for a light behind the picture"
-    if isinstance(cap, (str, Path)): cap = _read_photos(cap)
+    if isinstance(cap, (str, Path)): cap = Capture.load(cap)
     if not isinstance(cap, Capture): cap = Capture([cap], None)
     if len(cap) > 1: raise InputError(f"{len(cap)} photos: 'photo' takes one; method 'illuminet' takes any number")
     if cap.lights is not None and cap.lights[0, 2] < -.01:

@@ -11,7 +11,6 @@ import numpy as np, torch
 from fastcore.basics import patch
 from .core import *
 from .relightable import *
-from .relightable import _read_photos
 from .kriging import *
 from .surface import *
 from .finder import *
@@ -53,7 +52,7 @@ def fit(cls:TwoPhotos,
         finder:LightFinder=None, # None: the one shipped with the package
         ):
     "Read the surface of each photo, and choose the kernel between them"
-    if isinstance(cap, (str, Path)): cap = _read_photos(cap)
+    if isinstance(cap, (str, Path)): cap = Capture.load(cap)
     if len(cap) < 2: raise InputError("1 photo: 'two' takes two or more; method 'illuminet' takes any number")
     tensors = dict(lights=cap.lights)
     for i in range(len(cap)):
