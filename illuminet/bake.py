@@ -148,7 +148,7 @@ def _mix_bytes(tables, # (groups, c, k+1): mean first
 # %% ../nbs/17_bake.ipynb #e18f831b
 class Baked(Relightable, method='baked'):
     "Planes of 8 bits and a table of lights, made by `bake`"
-    required,self_clipping = ('planes', 'low', 'high', 'basis', 'lights'), True
+    required,self_clipping,reach = ('planes', 'low', 'high', 'basis', 'lights'), True, 8
     row_axis = dict(planes=1, index=-2)
 
 # %% ../nbs/17_bake.ipynb #de24eb1d
