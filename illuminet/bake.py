@@ -15,6 +15,7 @@ from .lights import *
 from .images import *
 from .metrics import *
 from .relightable import *
+from .relightable import _fitted
 from .rbf import *
 from .shadows import *
 
@@ -362,10 +363,10 @@ def fit(cls:Baked,
     "Fit a method and bake it"
     kwargs = (of_settings or {}) | kwargs
     if of is None:
-        r = fit(cap, 'shadows', **kwargs)
+        r = _fitted(cap, 'shadows', **kwargs)
         if r.config['gain_db'] >= 1: return bake(r, planes, clusters)
         of,kwargs = 'rbf',r.settings
-    return bake(fit(cap, of, **kwargs), planes, clusters)
+    return bake(_fitted(cap, of, **kwargs), planes, clusters)
 
 # %% ../nbs/17_bake.ipynb #bfa2494f
 def _group_tables(b, # `Baked`

@@ -67,7 +67,7 @@ def hsh_basis(lights, # (m, 3)
 # %% ../nbs/13_ptm.ipynb #02bd8f23
 class _Basis(LinearRelightable):
     "Coefficients of a fixed basis in every pixel; subclasses define `_basis`"
-    row_axis,reach = dict(coefficients=1), 3
+    row_axis,reach = dict(coefficients=1), 4
     def _relight(self, lights): return weighted_sum(self._basis(lights), self.tensors['coefficients'])
 
 # %% ../nbs/13_ptm.ipynb #15cbdb0d
@@ -118,6 +118,13 @@ def _loo(self:_Basis, lights): # (n, 3) -> (n, n)
     if self._combinations(lights)[1].min() - most_shown >= _ENOUGH: return loo_weights(basis)
     return np.stack([np.insert(row@self.solve(np.delete(lights, i, 0)), i, 0) for i,row in enumerate(basis)])
 
+# %% ../nbs/13_ptm.ipynb #d4479f59
+def _two_heights(lights, azimuth, elevation): # (n, 3); (n,), (n,) degrees -> problem, remedy; or None
+    "Recognise two rings"
+    low,high = elevation.min(),elevation.max()
+    if (np.minimum(elevation-low, high-elevation) > 5).any(): return None
+    return f"lamps at {low:.0f}° and {high:.0f}° elevation only", "add lamps at other heights"
+
 # %% ../nbs/13_ptm.ipynb #a09d0e8a
 @patch
 def _shortage(self:_Basis, lights): # (n, 3) -> text or None
@@ -126,9 +133,8 @@ def _shortage(self:_Basis, lights): # (n, 3) -> text or None
     determined = int((counts >= _ENOUGH/2).sum())
     if determined == len(counts): return Relightable._shortage(self, lights)
     found = f"{_counted(len(lights), 'photo')} determine{'s'*(len(lights) == 1)} {determined} of {len(counts)} terms"
-    lack = lights_lack(lights)
-    remedy = "add lamps there" if lack else "use method 'rbf', or add lamps"
-    return f"{lack+': ' if lack else ''}{found}, the rest is guessed as on a matt surface: {remedy}"
+    problem,remedy = lights_lack(lights) or lights_lack(lights, [_two_heights]) or ('', "use method 'kriging', or add lamps")
+    return f"{problem+': '*bool(problem)}{found}, the rest is guessed as on a matt surface: {remedy}"
 
 # %% ../nbs/13_ptm.ipynb #5c199c04
 @patch(cls_method=True)

@@ -123,7 +123,7 @@ def _dimming(lights, # (m, 3) requested
              ) -> np.ndarray: # (m,) 0..1
     "Return the factor from display-coded pictures under moved lights to those under the requested ones"
     height,moved_height = (o[:, 2].clip(0)+_GRAZING for o in (lights, moved))
-    return np.sqrt((height/moved_height).clip(0, 1)*matt_covariance((lights*moved).sum(1)))
+    return (height/moved_height).clip(0, 1)**.7*matt_covariance((lights*moved).sum(1))**.5
 
 # %% ../nbs/12_relightable.ipynb #99f6748c
 def _pulled(lights, # (m, 3) outside of the cone
@@ -563,48 +563,61 @@ def _read_photos(path): # -> `Capture`
     is_photo = path.suffix.lower() in _suffixes and not path.is_dir()
     return Capture([path], None) if is_photo else Capture.load(path)
 
-# %% ../nbs/12_relightable.ipynb #f13ddada
-def _few_directions(lights, azimuth, elevation): # (n, 3), (n,), (n,) degrees -> what is missing, or None
-    "Recognise lamps that are close together"
+# %% ../nbs/12_relightable.ipynb #f68d8218
+def _same_directions(lights, azimuth, elevation): # (n, 3); (n,), (n,) degrees -> problem, remedy; or None
+    "Recognise photos under the same few lights"
+    directions = len(np.unique(lights.round(2), axis=0))
+    if directions < 4: return f"{len(lights)} photos from {directions} directions only", "add lamps in other directions"
+
+def _close_together(lights, azimuth, elevation):
+    "Recognise a cluster"
     middle = lights.mean(0)/max(np.linalg.norm(lights.mean(0)), 1e-9)
     radius = np.rad2deg(np.arccos((lights@middle).clip(-1, 1).min()))
-    (around,),(above,) = (np.rad2deg(o) for o in to_angles(middle))
-    if radius < 35: return f"lamps all within {radius:.0f}° of azimuth {around:.0f}°, elevation {above:.0f}°"
+    around,above = (np.rad2deg(o[0]) for o in to_angles(middle))
+    place = f"azimuth {around:.0f}°, elevation {above:.0f}°"
+    if radius < 35: return f"lamps all within {radius:.0f}° of {place}", "add lamps on the other sides"
 
+# %% ../nbs/12_relightable.ipynb #9aa5a913
 def _one_arc(lights, azimuth, elevation):
-    "Recognise lamps on an arc through the scene's middle"
-    if np.linalg.svd(lights)[1][-1] < .1*np.sqrt(len(lights)): return "lamps all on one arc"
+    "Recognise lamps in one plane with the scene"
+    thin = np.linalg.svd(lights)[1][-1] < .1*np.sqrt(len(lights))
+    if thin: return "lamps all on one arc", "add lamps on both sides of it"
 
 def _one_height(lights, azimuth, elevation):
     "Recognise a ring"
-    if np.ptp(elevation) < 8: return f"lamps all at {elevation.mean():.0f}° elevation, a ring"
+    if np.ptp(elevation) < 8: return f"lamps all at {elevation.mean():.0f}° elevation, a ring", "add lamps at other heights"
 
-# %% ../nbs/12_relightable.ipynb #4b1c060d
+# %% ../nbs/12_relightable.ipynb #91e083f4
 def _one_side(lights, azimuth, elevation):
     "Recognise a part of a dome"
     around = np.sort(azimuth[elevation < 75])
     gaps = np.diff(around, append=around[:1]+360)
-    if len(gaps) and gaps.max() > 150:
-        start = around[gaps.argmax()]
-        return f"no lamp between azimuth {start:.0f}° and {(start+gaps.max()+180)%360-180:.0f}°"
+    if not len(gaps) or gaps.max() < 150: return None
+    start = around[gaps.argmax()]
+    end = (start+gaps.max()+180)%360-180
+    return f"no lamp between azimuth {start:.0f}° and {end:.0f}°", "add lamps there"
 
 def _no_front(lights, azimuth, elevation):
-    "Recognise low lamps"
-    if elevation.max() < 50: return f"no lamp above {elevation.max():.0f}° elevation"
+    "Recognise lamps that are all low"
+    if elevation.max() < 50: return f"no lamp above {elevation.max():.0f}° elevation", "add lamps nearer to the camera"
+
+# %% ../nbs/12_relightable.ipynb #90890377
+_GAPS = _same_directions, _close_together, _one_arc, _one_height, _one_side, _no_front
 
 def lights_lack(lights, # (n, 3)
-                ): # what is missing, in words; or None
-    "Return what lights lack to light a surface from all sides"
+                tests=_GAPS, # functions of lights, azimuths and elevations in degrees
+                ): # problem and remedy, in words; None if there is no gap
+    "Find the gap that lights leave"
+    if len(lights) < 4: return None
     angles = [np.rad2deg(o) for o in to_angles(lights)]
-    found = (test(lights, *angles) for test in (_few_directions, _one_arc, _one_height, _one_side, _no_front))
-    return next(filter(None, found), None)
+    return next(filter(None, (test(np.asarray(lights), *angles) for test in tests)), None)
 
 # %% ../nbs/12_relightable.ipynb #b48db397
 @patch
 def _shortage(self:Relightable, lights): # (n, 3) -> text or None
     "Return what these lights leave to guess"
     if self.reach is None: return None
-    if lack := lights_lack(lights): return f"{lack}: pictures under other lights are guesses: add lamps there"
+    if lack := lights_lack(lights): return "{}: pictures under other lights are guesses: {}".format(*lack)
 
 def warn_of_lights(r, # a relightable
                    lights, # (n, 3) of the photos that it was fitted to
@@ -617,20 +630,16 @@ def warn_of_lights(r, # a relightable
 def _present_names(method, settings): # as for `fit` -> method, settings
     "Return the present names of a method and its settings; warn about names of earlier versions"
     if method in _RENAMED:
-        warnings.warn(f"method {method!r} is now {_RENAMED[method]!r}", UserWarning, stacklevel=3)
+        warnings.warn(f"method {method!r} is now {_RENAMED[method]!r}", UserWarning, stacklevel=4)
         method = _RENAMED[method]
     if method == 'illuminet' and 'gain' in settings:
-        warnings.warn("gain: the network for several photos is gone: ignored", UserWarning, stacklevel=3)
+        warnings.warn("gain: the network for several photos is gone: ignored", UserWarning, stacklevel=4)
         settings = {name: value for name,value in settings.items() if name != 'gain'}
     return method, settings
 
 # %% ../nbs/12_relightable.ipynb #b045e4bd
-def fit(cap, # `Capture`, or a path: of a capture, or of one photo whose light is unknown
-        method:str='illuminet', # a key of `Relightable.methods`, or 'illuminet': the best for the number of photos
-        **kwargs, # for the method
-        ) -> Relightable: # its `method` is the one that was used
-    "Fit a relightable to a capture"
-    if isinstance(cap, (str, Path)): cap = _read_photos(cap)
+def _fitted(cap, method, **kwargs): # as for `fit`
+    "Fit, and leave warnings of the lights to the caller"
     method,kwargs = _present_names(method, kwargs)
     if method == 'illuminet': method = best_method(len(cap))
     if method not in Relightable.methods:
@@ -641,7 +650,15 @@ def fit(cap, # `Capture`, or a path: of a capture, or of one photo whose light i
         raise InputError(f"{photos}: {method} needs a direction for each; 'photo' finds the light of one photo")
     make = Relightable.methods[method].fit
     _checked_settings(make, method, kwargs)
-    r = make(cap, **kwargs)
+    return make(cap, **kwargs)
+
+def fit(cap, # `Capture`, or a path: of a capture, or of one photo whose light is unknown
+        method:str='illuminet', # a key of `Relightable.methods`, or 'illuminet': the best for the number of photos
+        **kwargs, # for the method
+        ) -> Relightable: # its `method` is the one that was used
+    "Fit a relightable to a capture"
+    if isinstance(cap, (str, Path)): cap = _read_photos(cap)
+    r = _fitted(cap, method, **kwargs)
     if cap.lights is not None: warn_of_lights(r, cap.lights)
     return r
 
