@@ -145,7 +145,7 @@ _DECODER = ('w1', 'b1', 'w2', 'b2', 'w3', 'b3')
 
 class PixelNet(Relightable, method='pixelnet'):
     "Codes and their decoder (Dulecha et al. 2020); with a teacher, its student (Dulecha et al. 2025)"
-    required = ('planes', 'low', 'high', *_DECODER)
+    required,reach = ('planes', 'low', 'high', *_DECODER), 8
     row_axis = dict(planes=1)
 
 # %% ../nbs/18_pixelnet.ipynb #92e01837

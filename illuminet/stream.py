@@ -255,10 +255,11 @@ def _solve_strip(x, # (n, r, w, 3)
 def _stream_basis(strips, file, method, **settings) -> Relightable: # without its tensors
     "Fit a fixed basis, and write its coefficients"
     r = Relightable.methods[method]({}, **settings)
-    r._warn_of_few(strips.lights)
-    inverse = (pseudo_inverse(r._basis(strips.lights))/strips.top).astype(np.float32)
-    with TensorWriter(file, dict(coefficients=(np.float16, (len(inverse), *strips.shape[1:])))) as f:
+    inverse = (r.solve(strips.lights)/strips.top).astype(np.float32)
+    shapes = dict(coefficients=(np.float16, (len(inverse), *strips.shape[1:])), lights=(np.float32, strips.lights.shape))
+    with TensorWriter(file, shapes) as f:
         for rows,x in strips: f.write('coefficients', _solve_strip(x, inverse), rows)
+        f.write('lights', strips.lights)
     return r
 
 # %% ../nbs/50_stream.ipynb #3c8bc462
@@ -443,6 +444,8 @@ def fit_large(path, # folder with photos and a `.lp` file, or that file
     "Fit to a capture that does not fit into memory"
     _check_large(method, planes, kwargs)
     strips,out = Strips(path),Path(out)
+    kind = Baked if method == 'rbf' else Relightable.methods[method]
+    warn_of_lights(kind({}, **kwargs), strips.lights)
     with atomic_path(out, _not_model) as tmp, one_blas_thread():
         tmp.mkdir()
         _fit_strips(strips, tmp, method, planes, **kwargs)

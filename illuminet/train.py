@@ -77,7 +77,7 @@ def relight_learner(dls, # `RelightDataLoaders`
 class TrainedNet(Relightable, method='trained'):
     "A trained `IllumiNet` with the photos that its base is made from"
     row_axis = dict(photos=1, image=0)
-    pixelwise = False
+    pixelwise,reach = False, 8
 
 class PlainUNet(TrainedNet, method='unet'): "The plain network: image and light in, no base"
 

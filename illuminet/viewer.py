@@ -58,12 +58,12 @@ def plane_weights(info:dict, # of `WebPlanes`
                   lights, # (m, 3)
                   ) -> np.ndarray: # (m, 1+planes, 3): the constant, then the weight of each byte over 255
     "Return the weights that a browser computes for each light"
-    lights = as_lights(lights)
+    lights,gain = damp_lights(as_lights(lights), np.reshape(info.get('cone', []), (-1, 3, 3)), info.get('reach'))
     weights = _table_weights(info, lights) if info['type'] == 'bilinear' else _basis_weights(info, lights)
     scale,bias = (np.array(info['materials'][0][k])[:, None] for k in ('scale', 'bias'))
     weights[:, 1:] *= scale
     weights[:, 0] -= (weights[:, 1:]*bias).sum(1)
-    return weights
+    return weights if gain is None else weights*gain[:, None, None]
 
 # %% ../nbs/42_viewer.ipynb #92b4eeb9
 def _summed(planes, # (planes, h, w) uint8
@@ -186,7 +186,9 @@ def web_planes(r:Relightable,
     baked = r if _has_planes(r) else bake(r, planes, clusters=1)
     info,pictures = baked._web(planes)
     pictures = np.stack([_resized(a, side) for a in pictures])
-    if 'basis' in info: info['basis'] = base64.b64encode(np.array(info['basis'], np.uint8)).decode()
+    info.pop('lights', None)
+    if 'basis' not in info: info |= dict(cone=baked._cone.round(6).tolist(), reach=baked.reach)
+    else: info['basis'] = base64.b64encode(np.array(info['basis'], np.uint8)).decode()
     return WebPlanes(dict(info, height=pictures.shape[1], width=pictures.shape[2]), pictures)
 
 # %% ../nbs/42_viewer.ipynb #53c029ab

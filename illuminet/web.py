@@ -55,6 +55,12 @@ def _coefficients(kind:str, # 'ptm' or 'hsh'
     info = dict(type=kind, colorspace='rgb', nplanes=3*len(order), materials=[material])
     return info, _encoded_planes(get, order, scale, bias, h, w)
 
+# %% ../nbs/41_web.ipynb #dea83003
+def _with_lights(r, info, pictures): # a relightable, part of `info.json`, pictures -> both
+    "List the lights of the photos, where they are known"
+    lights = r.tensors.get('lights')
+    return (info if lights is None else info | dict(lights=lights.astype(float).round(6).ravel().tolist())), pictures
+
 # %% ../nbs/41_web.ipynb #4b2264f0
 _PTM_ORDER = [5, 3, 4, 0, 2, 1]   # 1, x, y, x², xy, y² among x², y², xy, x, y, 1
 
@@ -64,14 +70,15 @@ def _web(self:PTM, planes=18):
     def get(k, rows):
         if not lrgb: return t['coefficients'][k, rows]
         return np.asarray(t['luminance'][k, rows], np.float32)[..., None]*t['colour'][rows]
-    return _coefficients('ptm', get, _PTM_ORDER, *t['luminance' if lrgb else 'coefficients'].shape[1:3])
+    h,w = t['luminance' if lrgb else 'coefficients'].shape[1:3]
+    return _with_lights(self, *_coefficients('ptm', get, _PTM_ORDER, h, w))
 
 # %% ../nbs/41_web.ipynb #3d737690
 @patch
 def _web(self:HSH, planes=18):
     co = self.tensors['coefficients']
     if len(co) == 16: raise InputError("16 terms: bundles have 4 or 9: fit with terms=9, or bake it")
-    return _coefficients('hsh', lambda k, rows: co[k, rows], range(len(co)), *co.shape[1:3])
+    return _with_lights(self, *_coefficients('hsh', lambda k, rows: co[k, rows], range(len(co)), *co.shape[1:3]))
 
 # %% ../nbs/41_web.ipynb #cc9829c3
 def _bilinear(lights, # (m, 3)
@@ -91,6 +98,7 @@ def _bilinear(lights, # (m, 3)
 # %% ../nbs/41_web.ipynb #0edd995f
 class Bilinear(Baked, method='bilinear'):
     "Planes of 8 bits and a table of lights on an octahedral grid, as web viewers have it"
+    listed,reach = False, None     # its table reaches the horizon
     @classmethod
     def fit(cls, cap, **kwargs): # `Capture`, for `Baked.fit`
         "Fit a method, bake it, and resample its table on a grid"
@@ -129,7 +137,10 @@ def gridded(self:Baked,
     if k % 3: raise InputError(f"{k} planes, but a bundle packs three in a picture: bake {k+3-k%3}")
     lights = octahedral_lights(side)
     config = {k: v for k,v in self.config.items() if k != 'report'}
-    return Bilinear(dict(self.tensors, basis=self.basis(lights), lights=lights), **config)
+    moved,gain = self._damped(lights)
+    basis = self.basis(moved)
+    if gain is not None: basis *= gain[:, None, None, None]
+    return Bilinear(dict(self.tensors, basis=basis, lights=lights), **config)
 
 # %% ../nbs/41_web.ipynb #eca7bf33
 def _table_bytes(basis, # (side², 1, k+1, 3)
@@ -327,6 +338,14 @@ def _material(info, n, path) -> tuple: # low, high (n,)
     scale,bias = (_list(info['materials'][0][o], n, f'{path}: {o}') for o in ('scale', 'bias'))
     return -bias*scale, (1-bias)*scale
 
+# %% ../nbs/41_web.ipynb #835f6cf4
+def _read_lights(info, path) -> dict: # of tensors
+    "Read the lights of the photos, if a bundle lists them"
+    lights = info.get('lights')
+    if not lights: return {}
+    if len(lights) % 3: raise InputError(f"{path}: lights: {len(lights)} numbers: three for each light are expected")
+    return dict(lights=as_lights(_list(lights, len(lights), f'{path}: lights').reshape(-1, 3)))
+
 # %% ../nbs/41_web.ipynb #578d3c06
 def _read_coefficients(info, kind, w, h, path):
     "Read a PTM or HSH; polynomials of degree 1 get zeros for the missing terms"
@@ -335,9 +354,10 @@ def _read_coefficients(info, kind, w, h, path):
         raise InputError(f"{path}: {n!r} planes for {kind}: export it again")
     low,high = (o.reshape(-1, 3) for o in _material(info, n, path))
     co = [a+to_float(_read_plane(path.parent, j, w, h))*(b-a) for j,(a,b) in enumerate(zip(low, high))]
-    if kind == 'hsh': return HSH(dict(coefficients=np.stack(co)), terms=n//3)
+    lights = _read_lights(info, path)
+    if kind == 'hsh': return HSH(dict(coefficients=np.stack(co)) | lights, terms=n//3)
     co += [np.zeros_like(co[0])]*(6-len(co))
-    return PTM(dict(coefficients=np.stack([co[i] for i in np.argsort(_PTM_ORDER)])), form='rgb')
+    return PTM(dict(coefficients=np.stack([co[i] for i in np.argsort(_PTM_ORDER)])) | lights, form='rgb')
 
 # %% ../nbs/41_web.ipynb #c12c88ff
 def _read_table(info, n, side, path) -> np.ndarray: # (side², 1, n+1, 3) float32
