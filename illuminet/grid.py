@@ -105,7 +105,7 @@ def _thinned(r, # a pixelwise relightable
     return type(r)(r.tensors | cut, **r.config)
 
 # %% ../nbs/39_grid.ipynb #74a9ac26
-_SAMPLED = dome(81)    # lights for which components are found
+_SAMPLED = dome(144, np.deg2rad(7))   # lights for which components are found
 _CHECKED = dome(46)    # lights at which the error is measured
 MOST = 48              # planes: sixteen pictures, as many as any browser binds at a time
 
@@ -162,7 +162,7 @@ def _fewest(b:Bilinear,
     for k in range(3, most+1, 3) if planes is None else [min(planes, most)]:
         res = _first(b, k)
         left = _error_255(res, wanted, lights)
-        if left <= error: break
+        if left <= .9*error: break                                       # the rest is for JPEG, and for other lights
     return res, left
 
 # %% ../nbs/39_grid.ipynb #304852f0

@@ -35,10 +35,12 @@ from .surface import *
 from .finder import *
 from .one_photo import *
 from .two_photos import *
+from .grid import *
 from .formats import *
 from .web import *
 from .viewer import *
 from .widget import *
+from .bundles import *
 from .stream import *
 from .many import *
 
@@ -116,7 +118,7 @@ _PUBLIC |= dict(
     one_photo='OnePhoto find_light read_surface',
     two_photos='TwoPhotos',
     formats='read_ptm write_ptm read_rti write_rti',
-    web='read_web',
+    bundles='read_web',
     widget='LightDisc RelitDisc',
     stream='fit_large relight_large normals_large',
     many='fit_many',
