@@ -35,11 +35,13 @@ class _Tiles(NamedTuple):
     padded: bool = False # whether tiles at the edge have the full size
 
 # %% ../nbs/45_bundles.ipynb #a909c807
-def _attributes(file, names, # path; of the attributes
+def _attributes(folder, name, # of a bundle, of an XML file in it
+                attributes, # names
                 ) -> list: # of whole numbers
     "Read whole numbers from an XML file"
+    file, = _inside([folder/name], folder)
     text = _read_bytes(file, _TEXT_BYTES).decode('utf-8', 'replace')
-    found = [re.search(rf'\b{o}\s*=\s*"(\d{{1,6}})"', text) for o in names]
+    found = [re.search(rf'\b{o}\s*=\s*"(\d{{1,6}})"', text) for o in attributes]
     if not all(found) or not int(found[0][1]): raise InputError(f"{file}: does not describe tiles: export it again")
     return [int(o[1]) for o in found]
 
@@ -53,7 +55,7 @@ def _finest(folder) -> Path: # of a pyramid
 # %% ../nbs/45_bundles.ipynb #4fbf0801
 def _deepzoom(folder, name) -> _Tiles: # of a bundle, of a picture
     "Find the tiles of a deep zoom"
-    size = _attributes(folder/f'{name}.dzi', ['TileSize', 'Overlap', 'Width', 'Height'])
+    size = _attributes(folder, f'{name}.dzi', ['TileSize', 'Overlap', 'Width', 'Height'])
     finest = _finest(folder/f'{name}_files')
     def get(i, j):
         file, = _inside([finest/f'{i}_{j}.jpg'], folder)
@@ -101,7 +103,7 @@ def _tarzoom(folder, name, # of a bundle, of a packed file
 # %% ../nbs/45_bundles.ipynb #6ac901e4
 def _zoomify(folder, name) -> _Tiles: # of a bundle, of a picture
     "Find the tiles of a Zoomify picture"
-    tile,width,height = _attributes(folder/name/'ImageProperties.xml', ['TILESIZE', 'WIDTH', 'HEIGHT'])
+    tile,width,height = _attributes(folder, f'{name}/ImageProperties.xml', ['TILESIZE', 'WIDTH', 'HEIGHT'])
     found = {tuple(map(int, o.stem.split('-'))): o for o in (folder/name).glob('TileGroup*/*-*-*.jpg')
              if re.fullmatch(r'\d{1,3}(-\d{1,6}){2}', o.stem)}
     level = max((o[0] for o in found), default=0)
