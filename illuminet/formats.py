@@ -19,6 +19,7 @@ from .images import _counted, _reading
 from .relightable import *
 from .ptm import *
 from .ptm import _lrgb
+from .bundles import _decode_jpeg
 
 # %% ../nbs/40_formats.ipynb #1669ea25
 def _strips(h, w, # of the picture
@@ -229,20 +230,6 @@ def _raw_planes(f, n, w, h, old, path) -> list: # n arrays (h, w) uint8
         block = np.frombuffer(f.read(size*w*h), np.uint8).reshape(h, w, size)
         planes += [block[..., k] for k in range(size)]
     return planes
-
-# %% ../nbs/40_formats.ipynb #ccc19aca
-def _decode_jpeg(data:bytes, w, h, # size that it must have
-                 mode:str, # 'L' or 'RGB'
-                 path, # for the message
-                 ) -> np.ndarray: # (h, w) or (h, w, 3) uint8
-    "Decode a JPEG of known size"
-    if data[:2] != b'\xff\xd8' or w*h > 1024*len(data):
-        raise InputError(f"{path}: no JPEG of {w}x{h} pixels: copy it again")
-    with _reading(path), Image.open(io.BytesIO(data), formats=['JPEG']) as im:
-        if im.size != (w, h):
-            found = '{}x{}'.format(*im.size)
-            raise InputError(f"{path}: a JPEG of {found} pixels where {w}x{h} are expected: export it again")
-        return np.array(im.convert(mode))
 
 # %% ../nbs/40_formats.ipynb #257bca9a
 def _jpeg_layout(words, n, path) -> tuple: # transform, turn, ref, sizes, sides: n whole numbers each

@@ -36,13 +36,13 @@ from .finder import *
 from .one_photo import *
 from .two_photos import *
 from .grid import *
+from .bundles import *
 from .formats import *
 from .web import *
 from .viewer import *
 from .widget import *
 from .surfaces import *
 from .modes import *
-from .bundles import *
 from .stream import *
 from .many import *
 

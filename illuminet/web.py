@@ -23,6 +23,7 @@ from .bake import *
 from .pixelnet import *
 from .grid import *
 from .grid import _table_bytes
+from .bundles import _INFO_BYTES, _PTM_ORDER
 from .formats import _strips, _to_bytes
 
 # %% ../nbs/41_web.ipynb #9e198c57
@@ -58,8 +59,6 @@ def _coefficients(kind:str, # 'ptm' or 'hsh'
     return info, _encoded_planes(get, order, scale, bias, h, w)
 
 # %% ../nbs/41_web.ipynb #88261e25
-_PTM_ORDER = [5, 3, 4, 0, 2, 1]   # 1, x, y, x², xy, y² among x², y², xy, x, y, 1
-
 @patch
 def _web(self:PTM, planes=None, error=2.):
     t,lrgb = self.tensors, 'luminance' in self.tensors
@@ -229,7 +228,6 @@ def _page_html(title, kind, layout, normals) -> str: # escaped, type of the bund
     return _page.format(title=title, openlime=OPENLIME, type=layer, layout=layout, normals=shown)
 
 # %% ../nbs/41_web.ipynb #2297bbac
-_INFO_BYTES = 10_000_000   # of `info.json`: at most
 _names = re.compile(r'info\.json|index\.html|(plane_\d+|normals)(\.jpg|\.dzi|_files)|(plane_\d+|normals|planes)\.tz[ib]')
 
 # %% ../nbs/41_web.ipynb #612dc025
