@@ -35,6 +35,8 @@ from .surface import *
 from .finder import *
 from .one_photo import *
 from .two_photos import *
+from .grid import *
+from .bundles import *
 from .formats import *
 from .web import *
 from .viewer import *
@@ -118,7 +120,7 @@ _PUBLIC |= dict(
     one_photo='OnePhoto find_light read_surface',
     two_photos='TwoPhotos',
     formats='read_ptm write_ptm read_rti write_rti',
-    web='read_web',
+    bundles='read_web',
     widget='LightDisc RelitDisc',
     surfaces='normals albedo height write_mesh write_pbr',
     modes='render_mode',
