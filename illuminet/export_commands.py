@@ -134,11 +134,10 @@ def albedo_command(source:Source, out:NormalsOut=Path('albedo.png'), size:Size=N
 # %% ../nbs/63_export_commands.ipynb #c7bdc887
 def _write_relief(out, found, z, mm):
     "Write the height as a picture, or as a mesh with the albedo as its texture"
-    from illuminet.images import linear_to_srgb
-    from illuminet.surfaces import write_height, write_mesh
+    from illuminet.surfaces import base_colour, write_height, write_mesh
     on = (found.normals != 0).any(-1)
     if out.suffix.lower() in ('.png', '.exr'): return write_height(out, z, mm, on)
-    write_mesh(out, z, linear_to_srgb(found.albedo.clip(0, 1)), mm, on)
+    write_mesh(out, z, base_colour(found.albedo), mm, on)
 
 def _range_of(found, z, mm) -> dict:
     "Return the lowest and the highest point, with their unit"

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['solve_smooth', 'FoundSurface', 'estimate_roughness', 'curl_share', 'check_surface', 'plausibility', 'find_surface',
-           'normals', 'albedo', 'height', 'write_albedo', 'height_range', 'write_height', 'write_mesh', 'write_pbr']
+           'normals', 'albedo', 'height', 'base_colour', 'write_albedo', 'height_range', 'write_height', 'write_mesh',
+           'write_pbr']
 
 # %% ../nbs/45_surfaces.ipynb #1d17b89e
 import json, warnings
@@ -264,12 +265,13 @@ def plausibility(figures:dict, # from `check_surface`
     "Return the figures in one line"
     return ', '.join(f'{100*value:.3g} % {_WORDS[name]}' for name,value in figures.items())
 
-# %% ../nbs/45_surfaces.ipynb #77f09917
+# %% ../nbs/45_surfaces.ipynb #e5c8f0e1
 _LIMITS = dict(
     explained=(.3, "of the values obey Lambert's law: glossy or moved, or lights that belong to other photos: "
                     "check the .lp file"),
     faces_away=(.02, "of the normals face away from the camera: check the axes of the .lp file"),
-    too_bright=(.02, "of the pixels reflect more than all the light: .png cuts them; write .exr, or expose less"),
+    too_bright=(.02, "of the pixels reflect more than all the light: .png and textures are darkened until "
+                     "they fit, .exr is not"),
     no_surface=(.6, "of the slopes belong to no surface: the height is a guess"))
 
 def _doubts(figures:dict) -> list: # of str
@@ -334,12 +336,19 @@ def height(source, # normals (h, w, 3), or as for `find_surface`
     _warn_of(check_surface(found, z), found.source)
     return z
 
-# %% ../nbs/45_surfaces.ipynb #6edf838c
-def write_albedo(path, # .png (16 bits, display-coded; above 1 is cut) or .exr (32-bit floats, linear)
+# %% ../nbs/45_surfaces.ipynb #938cc24b
+def base_colour(albedo, # (h, w, 3) linear
+                ) -> np.ndarray: # (h, w, 3) float32 in 0..1, display-coded
+    "Return the albedo as a picture; if more than one pixel in a thousand exceeds 1, all are darkened"
+    white = max(1., float(np.quantile(albedo.max(-1), .999)))
+    return linear_to_srgb(np.clip(albedo/white, 0, 1)).astype(np.float32)
+
+# %% ../nbs/45_surfaces.ipynb #07e21611
+def write_albedo(path, # .png (16 bits, display-coded, as `base_colour`) or .exr (32-bit floats, linear)
                  albedo, # (h, w, 3) linear
                  ) -> Path: # the path
     "Write the albedo as a picture"
-    if _suffix(path) == '.png': return write_png(path, linear_to_srgb(np.clip(albedo, 0, 1)))
+    if _suffix(path) == '.png': return write_png(path, base_colour(albedo))
     _write_exr(path, albedo)
     return Path(path)
 
@@ -546,13 +555,13 @@ def _flat_where_none(n): # (h, w, 3)
     n[..., 2] = np.maximum(n[..., 2], 0)
     return n
 
-# %% ../nbs/45_surfaces.ipynb #59e2c090
+# %% ../nbs/45_surfaces.ipynb #f150db1c
 def _gltf_material(found:FoundSurface):
     "Return the material of a glTF: green up, roughness in green, no metal"
     picture = Image.fromarray
     packed = np.stack([np.ones_like(found.roughness), found.roughness, np.zeros_like(found.roughness)], -1)
     return _trimesh().visual.material.PBRMaterial(
-        baseColorTexture=picture(_as_bytes(linear_to_srgb(found.albedo.clip(0, 1)))),
+        baseColorTexture=picture(_as_bytes(base_colour(found.albedo))),
         normalTexture=picture(_as_bytes((_flat_where_none(found.normals)+1)/2)),
         metallicRoughnessTexture=picture(_as_bytes(packed)),
         metallicFactor=1., roughnessFactor=1., doubleSided=True)
