@@ -251,7 +251,7 @@ def _locked(path, # as `_place` gives it
     stamp,lock,left = _lock_stamp(file),FileLock(file),os.path.lexists(file)
     own = stamp is None
     with _made_folder(path):
-        with suppress(OSError, AttributeError): _make_signed(file)                    # `FileLock` reports what is wrong
+        with suppress(OSError, AttributeError): _make_signed(file)                    # `FileLock` reports the error
         try:
             try: lock.acquire(timeout=0)
             except OSError as e: raise InputError(_refused(name or path, file, e)) from None

@@ -705,7 +705,7 @@ def _as_batch(surfaces): # list of `Surface` -> one batch
 
 # %% ../nbs/10_synth.ipynb #44aa56ee
 def _grounded(s, ground, body, depth, g): # body: whether the relief has an outline
-    "Lay a surface on a ground; None: on black, with a mask"
+    "Lay a surface on a ground; None: against black, with a mask"
     if ground is None:
         return replace(s, height=s.height.clamp(min=0) if body else s.height, mask=(s.height > 0) | (not body))
     if not body: return s

@@ -139,7 +139,7 @@ def _next(self:Latest) -> list: # the value that waits, or nothing
 # %% ../nbs/43_widget.ipynb #aac0c844
 @patch
 def _run(self:Latest):
-    "Call the function until no value waits"
+    "Call the function until no value is waiting"
     while value := self._next(): self.f(*value)
 
 @patch
@@ -196,7 +196,7 @@ class RelitDisc(LightDisc):
 
     def __init__(self,
                  r:Relightable,
-                 browser:bool=None, # relight there? None: if it has planes; True bakes what has none
+                 browser:bool=None, # relight there? None: if the model has planes; True bakes a model without planes
                  side:int=1024, # longest side of the picture, at most
                  light=None, # direction (3,); None: from the upper left
                  lights=None, # several lamps: directions, or dicts with light, colour, intensity
@@ -281,7 +281,7 @@ def slider_widget(r:Relightable,
 def widget(self:Relightable,
            light=None, # direction (3,) to begin with; None: from the upper left
            lights=None, # several lamps: directions, or dicts with light, colour, intensity
-           browser:bool=None, # relight in the browser? None: if it has planes; True bakes what has none
+           browser:bool=None, # relight in the browser? None: if the model has planes; True bakes a model without planes
            side:int=1024, # longest side of the picture, at most
            sliders:bool=False, # plain sliders instead of the disc; also used if anywidget is missing
            ):
