@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 from .lights import *
 from .images import *
 from .synth import *
-from .synth import _gaussian, _bump, _coordinates, _hollows
+from .synth import _gaussian, _bump, _xy_grid, _hollows
 from .assets import *
 
 # %% ../nbs/54_scenes.ipynb #855cb6b9
@@ -301,7 +301,7 @@ def _limbs(g, x, y, scale): # -> (size, size), in units of half the side
 # %% ../nbs/54_scenes.ipynb #d9566921
 def figure(g, size, assets=None):
     "Make limbs grown together, against black"
-    x,y,unit = _coordinates(size, size)
+    x,y,unit = _xy_grid(size, size)
     scale = _uniform(g, .35, 1)
     body = _limbs(g, x, y, scale)
     mask = body > .02*scale

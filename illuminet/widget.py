@@ -225,12 +225,12 @@ def _answer(self:RelitDisc, f):
     self.done += 1
 
 @patch
-def _relit(self:RelitDisc, lamps): self.picture = _jpeg(relight_lamps(self.r, lamps), self.side)
+def _send_picture(self:RelitDisc, lamps): self.picture = _jpeg(relight_lamps(self.r, lamps), self.side)
 
 @patch
 def _make(self:RelitDisc, lamps):
     "Make the picture under lamps"
-    self._answer(lambda: self._relit(lamps))
+    self._answer(lambda: self._send_picture(lamps))
 
 # %% ../nbs/43_widget.ipynb #ae1ff4e7
 @patch
@@ -243,7 +243,7 @@ def image(self:RelitDisc) -> np.ndarray: # (h, w, 3) float32 in 0..1
 def _show_photo(self:RelitDisc, light):
     "Read the photo for a new light of the photo, and show it"
     self.r = self.r.read_again(light)
-    if self.kernel: return self._relit(self.lights)
+    if self.kernel: return self._send_picture(self.lights)
     with self.hold_sync():
         for k,v in _browser_planes(self.r, self.side).items(): setattr(self, k, v)
 
