@@ -74,7 +74,7 @@ class Surface:
 # %% ../nbs/10_synth.ipynb #63a1c222
 @dataclass
 class _Shear:
-    "Lines towards each light, one pixel a step along rows or columns; tensors are (b,n,1,1)"
+    "Lines towards each light, one pixel per step along rows or columns; tensors are (b,n,1,1)"
     steep: torch.Tensor          # bool: steps go along a column of the picture, else along a row
     backwards: torch.Tensor      # bool: steps go to lower indices
     drift: torch.Tensor          # pixels aside in each step
