@@ -149,7 +149,7 @@ def _smaller(r, # a relightable
 
 # %% ../nbs/42_viewer.ipynb #06c97043
 def _has_planes(r) -> bool:
-    "Return whether a relightable has its own planes, few enough to send"
+    "Return whether a relightable has its own planes, and few enough to send"
     if isinstance(r, OnePhoto): return True
     few = len(r.tensors.get('coefficients', ())) <= 9
     return isinstance(r, (PTM, HSH, Baked)) and 'index' not in r.tensors and few
