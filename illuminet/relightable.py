@@ -19,7 +19,7 @@ from .core import *
 from .core import _lock_file, _open_file, _printable, _read_bytes
 from .lights import *
 from .images import *
-from .images import _counted, _suffixes
+from .images import _counted
 from .capture import *
 from .metrics import *
 
@@ -453,13 +453,6 @@ def _checked_settings(make, method, settings): # function that fits, its name, k
         choices = ', '.join([*known][1:]) or 'none'
         raise InputError(f"{unknown[0]}: {method} has no such setting: choose among {choices}")
 
-# %% ../nbs/12_relightable.ipynb #14297dc4
-def _read_photos(path): # -> `Capture`
-    "Read a capture, or one photo under an unknown light"
-    path = Path(path)
-    is_photo = path.suffix.lower() in _suffixes and not path.is_dir()
-    return Capture([path], None) if is_photo else Capture.load(path)
-
 # %% ../nbs/12_relightable.ipynb #87c52757
 def _present_names(method, settings): # as for `fit` -> method, settings
     "Return the present names of a method and its settings; warn about names of earlier versions"
@@ -477,7 +470,7 @@ def fit(cap, # `Capture`, or a path: of a capture, or of one photo whose light i
         **kwargs, # for the method
         ) -> Relightable: # its `method` is the one that was used
     "Fit a relightable to a capture"
-    if isinstance(cap, (str, Path)): cap = _read_photos(cap)
+    if isinstance(cap, (str, Path)): cap = Capture.load(cap)
     method,kwargs = _present_names(method, kwargs)
     if method == 'illuminet': method = best_method(len(cap))
     if method not in Relightable.methods:
