@@ -194,13 +194,14 @@ def _read_photos(r:TwoPhotos) -> FoundSurface:
     normals,albedo,roughness = (np.mean(o, axis=0) for o in [*zip(*parts)][:3])
     return FoundSurface(_unit(normals), albedo, roughness, f'{len(parts)} photos, a guess')
 
-# %% ../nbs/45_surfaces.ipynb #b9d11829
+# %% ../nbs/45_surfaces.ipynb #facb89ef
 def _opened(path:Path,
             size, # longest side in pixels of photos, at most; None: as they are
             ): # `Capture` or `Relightable`
     "Open what is at a path"
-    if path.is_dir() and (path/'config.json').exists(): return Relightable.load(path, lazy=True)
-    if path.is_dir() and (path/'info.json').exists(): return read_web(path)
+    if path.is_dir() and not any(path.glob('*.lp')):
+        if (path/'config.json').exists(): return Relightable.load(path, lazy=True)
+        if (path/'info.json').exists(): return read_web(path)
     readers = {'.ptm': read_ptm, '.rti': read_rti}
     if path.suffix.lower() in readers: return readers[path.suffix.lower()](path)
     if path.suffix.lower() not in _suffixes or path.is_dir(): return Capture.load(path, size=size)
@@ -362,12 +363,12 @@ def _pixel_mm(width_mm, # of the whole picture; None: not known, a pixel counts 
         raise InputError(f"width_mm={width_mm!r}: give the width of the picture in millimetres, above 0")
     return width_mm/w
 
-# %% ../nbs/45_surfaces.ipynb #9d1db8ad
+# %% ../nbs/45_surfaces.ipynb #35d373ec
 def _as_height(z) -> np.ndarray: # (h, w) float32
     "Check a height"
     z = np.asarray(z, np.float32)
     if z.ndim != 2 or not z.size: raise InputError(f"height: shape {z.shape}: give (h, w)")
-    if not np.isfinite(z).all(): raise InputError("height: some values are NaN or infinite: mask them, with zeros there")
+    if not np.isfinite(z).all(): raise InputError("height: some values are NaN or infinite: mask them, and put zeros")
     return z
 
 def _as_area(mask, # (h, w) bool, or None
