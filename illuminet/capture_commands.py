@@ -67,30 +67,34 @@ def _about_lights(lights): # (n, 3) -> dict, warnings
 # %% ../nbs/64_capture_commands.ipynb #567eff43
 def _about_capture(path): # -> dict, warnings
     "Describe a capture, or a .lp file without photos"
-    from illuminet.learner import InputError, read_lp
+    from illuminet.learner import InputError, as_lights
+    from illuminet.capture import _read_lights
     from illuminet.stream import Strips
     from illuminet.many import _photo_bytes, _room
-    try: photos = Strips(path)
+    try:
+        photos = Strips(path)
+        photos._meaning                                              # warns of few bits
     except InputError as e:
         if path.is_dir(): raise
-        spread,notes = _about_lights(read_lp(path)[1])
+        spread,notes = _about_lights(as_lights(_read_lights(path)[1]))
         return dict(kind='lights', **spread, bytes=path.stat().st_size), [*notes, str(e)]
     n,h,w,_ = photos.shape
     spread,notes = _about_lights(photos.lights)
     loaded,size = _photo_bytes(path), sum(o.stat().st_size for o in photos.files)
     if loaded > _room(): notes.append(f"{loaded/1e9:.1f} GB when loaded: fit with --stream or --size")
     return dict(kind='capture', photos=n, size=f'{w}x{h}', bits=8*photos.dtype.itemsize,
-                coding='sRGB' if photos.code is None else 'linear', **spread, bytes=size), notes
+                coding='linear' if photos.linear else 'sRGB', **spread, bytes=size), notes
 
 # %% ../nbs/64_capture_commands.ipynb #dfc49041
 def _about_photo(path): # -> dict, warnings
     "Describe a photo, with the likely directions of its light"
-    from illuminet.learner import Capture, as_lights, find_light
-    photo = Capture([path], None).images[0]
+    from illuminet.learner import Capture, as_lights, find_light, to_uint8
+    cap = Capture.load(path)
+    photo = to_uint8(cap.float(linear=False)[0]) if cap.linear else cap.images[0]
     h,w,_ = photo.shape
     means,p = find_light(photo)
     likely = _in_degrees(as_lights(means), p)
-    return dict(kind='photo', size=f'{w}x{h}', bits=8*photo.dtype.itemsize, likely_lights=likely,
+    return dict(kind='photo', size=f'{w}x{h}', bits=8*cap.images.dtype.itemsize, likely_lights=likely,
                 bytes=path.stat().st_size), []
 
 # %% ../nbs/64_capture_commands.ipynb #a00e747c

@@ -123,7 +123,8 @@ def _saved(r, out, start, **more) -> dict: # `more` goes before the size of the 
 # %% ../nbs/62_fit_commands.ipynb #65327a93
 def _holds_captures(folder) -> bool:
     "Return whether a folder is one of captures, rather than a capture"
-    return folder.is_dir() and not any(o.suffix.lower() == '.lp' for o in folder.iterdir())
+    from illuminet.capture import _light_files
+    return folder.is_dir() and not _light_files(folder)
 
 # %% ../nbs/62_fit_commands.ipynb #8f4ce975
 def _fit_many(captures, out, as_json, **options): # for `fit_many`
@@ -384,7 +385,7 @@ def evaluate_command(captures:EvaluateCaptures, methods:Methods=None, size:Size=
     "Compare methods on held-out lights."
     methods = [m.strip() for m in methods.split(',')] if methods else None
     if all_: return _evaluate_all(captures, out, methods, size, as_json)
-    for path in captures: _kind(path)
+    for path in captures: _check_capture(path)
     rows = []
     for path in captures:
         with _working(f'evaluating {_one_line(path.name)}'): table,seen,held = _evaluate_one(path, methods, size)

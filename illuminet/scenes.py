@@ -14,19 +14,19 @@ from scipy.ndimage import gaussian_filter
 from .lights import *
 from .images import *
 from .synth import *
-from .synth import _blur, _bump, _grid, _hollows
+from .synth import _gaussian, _bump, _coordinates, _hollows
 from .assets import *
 
 # %% ../nbs/54_scenes.ipynb #855cb6b9
 def _uniform(g, lo, hi): return float(torch.rand(1, generator=g)*(hi-lo)+lo)
-def _log(g, lo, hi): return math.exp(_uniform(g, math.log(lo), math.log(hi)))
+def _log_uniform(g, lo, hi): return math.exp(_uniform(g, math.log(lo), math.log(hi)))
 def _chance(g, p): return _uniform(g, 0, 1) < p
 def _index(g, n): return int(torch.randint(n, (1,), generator=g))
 def _pick(g, options): return options[_index(g, len(options))]
 
 # %% ../nbs/54_scenes.ipynb #89d7fff5
 def _weighted(g, table): # name -> share
-    "Random name from a table of shares"
+    "Draw a random name from a table of shares"
     at = _uniform(g, 0, sum(table.values()))
     for name,share in table.items():
         at -= share
@@ -34,36 +34,36 @@ def _weighted(g, table): # name -> share
     return name
 
 # %% ../nbs/54_scenes.ipynb #c5ae44a1
-def _plain(g): # -> (3, 1, 1) linear
-    brightness = _log(g, .06, .9)
-    return brightness*(1-_log(g, .02, .7)*torch.rand(3, 1, 1, generator=g))
+def _plain_colour(g): # -> (3, 1, 1) linear
+    brightness = _log_uniform(g, .06, .9)
+    return brightness*(1-_log_uniform(g, .02, .7)*torch.rand(3, 1, 1, generator=g))
 
 # %% ../nbs/54_scenes.ipynb #fdc9a577
 def _patches(g, size): # -> (size, size) in 0..1
     noise = fractal(size, size, g, None, slope=_uniform(g, 3, 4.5))
-    return torch.sigmoid((noise/noise.std()-_uniform(g, -1, 1))*_log(g, 2, 30))
+    return torch.sigmoid((noise/noise.std()-_uniform(g, -1, 1))*_log_uniform(g, 2, 30))
 
 # %% ../nbs/54_scenes.ipynb #2f0bd928
 def _mottled(g, size): # -> (3, size, size)
-    colour = _plain(g)
-    contrast = _log(g, .005, .12)
+    colour = _plain_colour(g)
+    contrast = _log_uniform(g, .005, .12)
     return colour*(1+contrast*fractal(size, size, g, None, slope=_uniform(g, 1, 3))/(.006*size))
 
 # %% ../nbs/54_scenes.ipynb #f20c0397
 def _stripes(g, size): # -> (3, size, size)
     y,x = torch.meshgrid(torch.arange(size)/size, torch.arange(size)/size, indexing='ij')
     turn = _uniform(g, 0, math.pi) if _chance(g, .4) else _pick(g, [0., math.pi/2])
-    across = (x*math.cos(turn)+y*math.sin(turn))*_log(g, 2, 16)
+    across = (x*math.cos(turn)+y*math.sin(turn))*_log_uniform(g, 2, 16)
     band = (across+_uniform(g, 0, 1)).floor().long()%64
     palette = torch.rand(64, 3, generator=g)**_uniform(g, .7, 2.5)
     return palette[band].permute(2, 0, 1)
 
 # %% ../nbs/54_scenes.ipynb #18447487
 def _tile(g, size, assets): # -> (3, size, size) linear
-    "Square cut from a real base colour"
+    "Cut a square from a real base colour"
     if assets is None: return torch.stack([_patches(g, size) for _ in range(3)])*.7+.05
     image = Image.fromarray(to_uint8(read_image(_pick(g, assets.colours))))
-    side = _log(g, .35, 1)*min(image.size)
+    side = _log_uniform(g, .35, 1)*min(image.size)
     left,top = (_uniform(g, 0, length-side) for length in image.size)
     cut = image.resize((size, size), Image.BICUBIC, box=(left, top, left+side, top+side))
     colours = np.rot90(srgb_to_linear(np.asarray(cut)), _index(g, 4))
@@ -80,9 +80,9 @@ def _pattern(g, size, assets): # -> (3, size, size) linear
 
 # %% ../nbs/54_scenes.ipynb #c2d5d9ff
 def _blended(g, colours, assets):
-    "Patches of a second colour or tile"
+    "Add patches of a second colour or tile"
     size = colours.shape[-1]
-    other = _tile(g, size, assets) if _chance(g, .5) else _plain(g).expand_as(colours)
+    other = _tile(g, size, assets) if _chance(g, .5) else _plain_colour(g).expand_as(colours)
     return torch.lerp(other, colours, _patches(g, size))
 
 # %% ../nbs/54_scenes.ipynb #4bb75d5a
@@ -91,8 +91,8 @@ def _faded(g, colours):
     mean = colours.mean((1, 2), keepdim=True).clamp(min=1e-3)
     return mean*(colours/mean).clamp(min=1e-3)**_uniform(g, 0, .5)
 
-def _tinted(g, colours):
-    tint = _plain(g)
+def _tint(g, colours):
+    tint = _plain_colour(g)
     return colours*(tint/tint.mean())**.5
 
 # %% ../nbs/54_scenes.ipynb #fcc4f82f
@@ -102,27 +102,27 @@ def random_colours(g, # torch.Generator
                    size, # pixels along a side
                    assets:Assets=None, # None: procedural only
                    ): # (3, size, size) linear, .01..0.95
-    "Random base colour of a surface"
+    "Draw the base colour of a surface"
     colours = _pattern(g, size, assets)
     if _chance(g, CHANGES['blended']): colours = _blended(g, colours, assets)
     if _chance(g, CHANGES['faded']): colours = _faded(g, colours)
-    if _chance(g, CHANGES['tinted']): colours = _tinted(g, colours)
+    if _chance(g, CHANGES['tinted']): colours = _tint(g, colours)
     if _chance(g, CHANGES['grey']): colours = colours.mean(0, keepdim=True).expand(3, size, size)
-    return (colours*_log(g, .6, 1.8)).clamp(.01, .95)
+    return (colours*_log_uniform(g, .6, 1.8)).clamp(.01, .95)
 
 # %% ../nbs/54_scenes.ipynb #e0ab2cf1
 def _palette(g, n): # -> (n, 3) linear
-    "Colours around a random tint"
-    tint = _log(g, .05, .9)*(1-_log(g, .03, .6)*torch.rand(1, 3, generator=g))
-    lightness = _log(g, .05, .8)*torch.randn(n, 1, generator=g)
-    hue = _log(g, .01, .5)*torch.randn(n, 3, generator=g)
+    "Draw colours around a random tint"
+    tint = _log_uniform(g, .05, .9)*(1-_log_uniform(g, .03, .6)*torch.rand(1, 3, generator=g))
+    lightness = _log_uniform(g, .05, .8)*torch.randn(n, 1, generator=g)
+    hue = _log_uniform(g, .01, .5)*torch.randn(n, 3, generator=g)
     return (tint*torch.exp(lightness+hue)).clamp(.01, .95)
 
 # %% ../nbs/54_scenes.ipynb #a6e2f36d
 def random_material(g, # torch.Generator
                     named=.15, # probability of one of `MATERIALS`
                     ): # a key of `MATERIALS`, or a `Material`
-    "Random paint, stone, skin or metal of any colour and gloss"
+    "Draw a paint, stone, skin or metal of any colour and gloss"
     if _chance(g, named): return _pick(g, list(MATERIALS))
     plain = _chance(g, .4)
     metallic = float(_chance(g, .2))
@@ -130,13 +130,14 @@ def random_material(g, # torch.Generator
     roughness = _uniform(g, .2, 1)
     patina = tuple((.2*torch.rand(3, generator=g)).tolist())
     cover = 0. if plain or _chance(g, .4) else _uniform(g, 0, .4)
-    return Material(tuple(map(tuple, palette.tolist())), roughness, metallic, patina, cover, patch=_log(g, .015, .2))
+    palette = tuple(map(tuple, palette.tolist()))
+    return Material(palette, roughness, metallic, patina, cover, patch=_log_uniform(g, .015, .2))
 
 # %% ../nbs/54_scenes.ipynb #7b31d09e
 def _dirt(g, height, colours):
-    "Darker colours in hollows"
+    "Darken the colours in hollows"
     cover = torch.sigmoid(4*(_hollows(height)-_uniform(g, 0, 1.2)))[None]*_uniform(g, .3, 1)
-    return torch.lerp(colours, (_plain(g)*.5).expand_as(colours), cover)
+    return torch.lerp(colours, (_plain_colour(g)*.5).expand_as(colours), cover)
 
 # %% ../nbs/54_scenes.ipynb #5d905034
 def _metal(g, flat): # flat: (size, size) ones
@@ -144,7 +145,7 @@ def _metal(g, flat): # flat: (size, size) ones
     return flat*_chance(g, .12)
 
 def _roughness(g, colours): # -> (size, size)
-    "Constant, or varying with the colour"
+    "Draw a roughness that is constant or varies with the colour"
     value = _uniform(g, .25, .6) if _chance(g, .35) else _uniform(g, .5, 1.)
     rough = torch.ones_like(colours[0])*value
     if not _chance(g, .25): return rough
@@ -176,25 +177,25 @@ def dress(g, # torch.Generator
 def _array(t): return torch.from_numpy(np.ascontiguousarray(t, np.float32))
 
 def _grain(g, height):
-    "Fine roughness, on about half of the shapes"
+    "Add fine roughness to about half of the shapes"
     if not _chance(g, .55): return height
     size = len(height)
-    return height + fractal(size, size, g, None, slope=_uniform(g, 1.6, 3))*_log(g, .03, .6)*128/size
+    return height + fractal(size, size, g, None, slope=_uniform(g, 1.6, 3))*_log_uniform(g, .03, .6)*128/size
 
 # %% ../nbs/54_scenes.ipynb #8a60682a
-def _scaled(image, size): # (n, n) -> (size, size) float32
+def _scaled_image(image, size): # (n, n) -> (size, size) float32
     return np.asarray(Image.fromarray(image.astype(np.float32)).resize((size, size), Image.BILINEAR))
 
-def _resized(depth, size): # depth with NaN -> depth in pixels of the new size, mask
-    "Scale a depth map, with the object's edge kept"
+def _resized_depth(depth, size): # depth with NaN -> depth in pixels of the new size, mask
+    "Scale a depth map, and keep the object's edge sharp"
     mask = np.isfinite(depth)
-    weight = _scaled(mask, size)
-    new = _scaled(np.where(mask, depth, 0), size)/np.maximum(weight, 1e-3)
+    weight = _scaled_image(mask, size)
+    new = _scaled_image(np.where(mask, depth, 0), size)/np.maximum(weight, 1e-3)
     return new*(size/len(depth)), weight > .5
 
 # %% ../nbs/54_scenes.ipynb #05e860f0
 def _smoothed(depth, mask, sigma):
-    "Gaussian blur within the mask"
+    "Blur with a Gaussian, within the mask"
     weight = gaussian_filter(mask.astype(np.float32), sigma)
     blurred = gaussian_filter(np.where(mask, depth, 0), sigma)/np.maximum(weight, 1e-3)
     return np.where(mask, blurred, depth)
@@ -207,26 +208,26 @@ def _window(g, size, depth): # -> a random square of it, padded where it is larg
     step = -1 if _chance(g, .5) else 1                                  # mirrored, or not
     return depth[top:top+n, left:left+n][:, ::step]
 
-def _cut(g, size, assets, least): # least: share of the picture that the object fills -> depth, mask
-    "Part of a depth map in which enough is seen"
+def _depth_part(g, size, assets, least): # least: share of the picture that the object fills -> depth, mask
+    "Cut out a part of a depth map that shows enough of the object"
     while True:
         depth = assets.depths[_index(g, len(assets.depths))].astype(np.float32)
-        depth,mask = _resized(_window(g, size, depth), size)
+        depth,mask = _resized_depth(_window(g, size, depth), size)
         if mask.mean() > least: return _smoothed(depth, mask, _uniform(g, .5, 1.4)),mask
 
 # %% ../nbs/54_scenes.ipynb #5a215f89
 def statue(g, size, assets):
-    "An object before black"
-    depth,mask = _cut(g, size, assets, .06)
+    "Make an object before black"
+    depth,mask = _depth_part(g, size, assets, .06)
     depth = np.where(mask, depth, depth[mask].min())
     return _grain(g, _array(depth*_uniform(g, .7, 1))),torch.from_numpy(mask)
 
 # %% ../nbs/54_scenes.ipynb #30c74ccd
-def _measured(g, size, assets, depth): # -> (size, size); depth as a share of the size
-    "Square cut from a measured height"
+def _measured_height(g, size, assets, depth): # -> (size, size); depth as a share of the size
+    "Cut a square from a measured height"
     if assets is None: return fractal(size, size, g, None, slope=_uniform(g, 2, 3.5))*depth*60
     heights = _pick(g, assets.heights)
-    n = min(int(_log(g, 90, 512)), *heights.shape)
+    n = min(int(_log_uniform(g, 90, 512)), *heights.shape)
     top,left = (int(_uniform(g, 0, length-n+1)) for length in heights.shape)
     cut = Image.fromarray(heights[top:top+n, left:left+n]).resize((size, size), Image.BICUBIC)
     cut = np.asarray(cut)
@@ -234,28 +235,28 @@ def _measured(g, size, assets, depth): # -> (size, size); depth as a share of th
 
 # %% ../nbs/54_scenes.ipynb #8465f7df
 def stone(g, size, assets):
-    "A measured surface, on waves or with finer grain"
-    height = _measured(g, size, assets, _log(g, .02, .25))
-    if _chance(g, .4): height = height + fractal(size, size, g, None, slope=_uniform(g, 3, 4.5))*_log(g, 1, 12)
-    if _chance(g, .3): height = height + _measured(g, size, assets, .02)
+    "Make a measured surface, on waves or with finer grain"
+    height = _measured_height(g, size, assets, _log_uniform(g, .02, .25))
+    if _chance(g, .4): height = height + fractal(size, size, g, None, slope=_uniform(g, 3, 4.5))*_log_uniform(g, 1, 12)
+    if _chance(g, .3): height = height + _measured_height(g, size, assets, .02)
     return -height if _chance(g, .2) else height,None
 
 # %% ../nbs/54_scenes.ipynb #a141db6c
 GROUNDS = dict(smooth=.35, measured=.35, woven=.15, rough=.15)           # share of each ground
 
 def ground(g, size, assets):
-    "Nearly flat relief for things to lie on"
+    "Make a nearly flat ground for things to lie on"
     kind = _weighted(g, GROUNDS)
-    if kind == 'measured': return _measured(g, size, assets, _log(g, .008, .08))
-    if kind == 'woven': return woven(size, size, g)*_log(g, .1, .6)
+    if kind == 'measured': return _measured_height(g, size, assets, _log_uniform(g, .008, .08))
+    if kind == 'woven': return woven(size, size, g)*_log_uniform(g, .1, .6)
     slope = 2.4 if kind == 'smooth' else _uniform(g, 2, 3.5)
-    depth = _log(g, .02, .3) if kind == 'smooth' else _log(g, .2, 2)
+    depth = _log_uniform(g, .02, .3) if kind == 'smooth' else _log_uniform(g, .2, 2)
     return fractal(size, size, g, None, slope=slope)*depth
 
 # %% ../nbs/54_scenes.ipynb #17a6e393
 def _pressed(g, size, assets): # -> (size, size) in 0..1
-    "An object cut off at a random depth, often with its depth compressed"
-    depth,mask = _cut(g, size, assets, .12)
+    "Cut off an object at a random depth, and often compress its depth"
+    depth,mask = _depth_part(g, size, assets, .12)
     back = np.quantile(depth[mask], _uniform(g, 0, .6))
     depth = np.where(mask, np.maximum(depth-back, 0), 0)
     depth = depth/max(depth.max(), 1e-3)
@@ -266,9 +267,9 @@ def _pressed(g, size, assets): # -> (size, size) in 0..1
 RELIEF_GROUNDS = dict(upon=.3, over=.35, smooth=.35)                     # how a relief meets its ground
 
 def relief(g, size, assets):
-    "A figure pressed onto a ground, or into it"
+    "Make a figure pressed onto a ground, or into it"
     height = _pressed(g, size, assets)*size
-    height = _array(height*_log(g, .03, .45))
+    height = _array(height*_log_uniform(g, .03, .45))
     kind = _weighted(g, RELIEF_GROUNDS)
     if kind == 'upon': height = torch.maximum(height, ground(g, size, assets))
     if kind == 'over': height = height+.4*ground(g, size, assets)
@@ -276,7 +277,7 @@ def relief(g, size, assets):
 
 # %% ../nbs/54_scenes.ipynb #37d43ef7
 def _limb(g, x, y, scale, first): # -> a lump near the middle, (size, size)
-    length = scale*_log(g, .1, .55)*(1.3 if first else 1)
+    length = scale*_log_uniform(g, .1, .55)*(1.3 if first else 1)
     width = length*_uniform(g, .35, 1)
     turn = _uniform(g, 0, math.pi)
     away = 0 if first else _uniform(g, 0, .6)*scale
@@ -286,7 +287,7 @@ def _limb(g, x, y, scale, first): # -> a lump near the middle, (size, size)
 
 # %% ../nbs/54_scenes.ipynb #379c5496
 def _limbs(g, x, y, scale): # -> (size, size), in units of half the side
-    "Limbs, joined smoothly or laid over one another"
+    "Make limbs, joined smoothly or laid over one another"
     sharp = _uniform(g, 8, 40)
     x = x-_uniform(g, -.3, .3)
     y = y-_uniform(g, -.3, .3)
@@ -299,12 +300,12 @@ def _limbs(g, x, y, scale): # -> (size, size), in units of half the side
 
 # %% ../nbs/54_scenes.ipynb #d9566921
 def figure(g, size, assets=None):
-    "Limbs grown together, before black"
-    x,y,unit = _grid(size, size)
+    "Make limbs grown together, before black"
+    x,y,unit = _coordinates(size, size)
     scale = _uniform(g, .35, 1)
     body = _limbs(g, x, y, scale)
     mask = body > .02*scale
-    height = _grain(g, _blur(body*unit*_uniform(g, .6, 1), .6))
+    height = _grain(g, _gaussian(body*unit*_uniform(g, .6, 1), .6))
     lowest = height[mask].min() if mask.any() else height.min()
     return torch.where(mask, height, lowest),mask
 
@@ -314,19 +315,19 @@ SCANNED = 'statue','relief','scan'                                       # need 
 def _has_scans(assets): return assets is not None and assets.depths is not None
 
 def _available(table, assets): # name -> share
-    "Entries of a table that these assets can serve"
+    "Return the entries of a table that these assets allow"
     return {name: share for name,share in table.items() if name not in SCANNED or _has_scans(assets)}
 
 # %% ../nbs/54_scenes.ipynb #6a062245
 def _scan(g, n, assets): # -> (n, n), -1000 beside it
-    "A mesh, seen from one of its sides"
-    depth,mask = _resized(_pick(g, assets.depths).astype(np.float32), n)
-    height = (_smoothed(depth, mask, .6)-depth[mask].min())*_log(g, .3, 1)
+    "Draw a mesh, seen from one of its sides"
+    depth,mask = _resized_depth(_pick(g, assets.depths).astype(np.float32), n)
+    height = (_smoothed(depth, mask, .6)-depth[mask].min())*_log_uniform(g, .3, 1)
     return np.rot90(np.where(mask, height, -1e3), _index(g, 4))
 
 # %% ../nbs/54_scenes.ipynb #8e40a745
 def _modelled(g, n, kind): # -> (n, n)
-    "Height of a procedural thing"
+    "Make the height of a procedural thing"
     if kind == 'coin': return coin(n, n, g)
     if kind == 'ball': return sphere(n, n, radius=.95)*_uniform(g, .2, 1)
     return blob(n, n, g) if kind == 'lump' else figure(g, n)[0]
@@ -335,7 +336,7 @@ def _modelled(g, n, kind): # -> (n, n)
 THINGS = dict(scan=.45, coin=.1, ball=.1, lump=.2, figure=.15)           # share of each thing
 
 def _thing(g, n, assets): # -> height above its ground, -1000 beside it
-    "A small object of n pixels"
+    "Make a small object of n pixels"
     kind = _weighted(g, _available(THINGS, assets))
     if kind == 'scan': return _scan(g, n, assets)
     height = _modelled(g, n, kind)
@@ -345,7 +346,7 @@ def _thing(g, n, assets): # -> height above its ground, -1000 beside it
 
 # %% ../nbs/54_scenes.ipynb #35a0f50a
 def _lay(height, owner, thing, top, left, number):
-    "Put a thing on the ground, in place, and note whose each pixel is"
+    "Put a thing on the ground, in place, and record which pixels belong to it"
     n,size = len(thing),len(height)
     there = np.s_[max(top, 0):top+n, max(left, 0):left+n]
     thing = thing[max(-top, 0):size-top, max(-left, 0):size-left] + np.median(height[there])
@@ -355,11 +356,11 @@ def _lay(height, owner, thing, top, left, number):
 
 # %% ../nbs/54_scenes.ipynb #2da9ea38
 def scatter(g, size, assets):
-    "Scattered things, and the number of the thing that each pixel belongs to"
+    "Make scattered things; return also the number of the thing at each pixel"
     height = ground(g, size, assets).numpy().copy()
     owner = np.zeros((size, size), np.uint8)
-    for number in range(1, 2+int(_log(g, 1, 14))):
-        n = max(16, int(size*_log(g, .18, .75)))
+    for number in range(1, 2+int(_log_uniform(g, 1, 14))):
+        n = max(16, int(size*_log_uniform(g, .18, .75)))
         top,left = (int(_uniform(g, -.3*n, size-.7*n)) for _ in range(2))
         _lay(height, owner, _thing(g, n, assets), top, left, number)
     return _array(gaussian_filter(height, .5)),torch.from_numpy(owner)
@@ -368,7 +369,7 @@ def scatter(g, size, assets):
 CARVINGS = ['carved', 'carved', 'coin', 'cracked', 'lumps', 'lumps']     # each is equally likely
 
 def carving(g, size, assets=None):
-    "Letters, a coin, cracks or lumps, raised or sunk"
+    "Make letters, a coin, cracks or lumps, raised or sunk"
     surface = make_surface(_pick(g, CARVINGS), depth=(.15, 1.6), size=size, seed=g, ground='stone')
     return _grain(g, -surface.height if _chance(g, .2) else surface.height),None
 
@@ -377,7 +378,7 @@ OBJECTS = ['blob']*4+['sphere', 'coin', 'coin']
 OBJECT_GROUNDS = [None]*3+['slate', 'cloth']                             # None: before black
 
 def body(g, size, assets=None):
-    "A lump, a ball or a coin"
+    "Make a lump, a ball or a coin"
     kind = _pick(g, OBJECTS)
     surface = make_surface(kind, depth=(.3, 1.2), size=size, seed=g, ground=_pick(g, OBJECT_GROUNDS))
     everywhere = surface.mask is None or bool(surface.mask.all())
@@ -385,8 +386,8 @@ def body(g, size, assets=None):
 
 # %% ../nbs/54_scenes.ipynb #0e417902
 def folds(g, size, assets=None):
-    "Hills, cloth or skin"
-    return fractal(size, size, g, None, slope=_uniform(g, 2.6, 4))*_log(g, 2, 12),None
+    "Make hills, cloth or skin"
+    return fractal(size, size, g, None, slope=_uniform(g, 2.6, 4))*_log_uniform(g, 2, 12),None
 
 # %% ../nbs/54_scenes.ipynb #bdfa66ac
 SHAPES = dict(statue=statue, relief=relief, stone=stone, scatter=scatter, figure=figure, body=body, carving=carving,
@@ -396,7 +397,7 @@ SHARES = dict(statue=.19, relief=.17, stone=.12, scatter=.11, figure=.06, body=.
 
 # %% ../nbs/54_scenes.ipynb #dddc1c6b
 def _depicted(g, size, assets): # -> radiance (3, size, size), mask
-    "An object under one light, to be painted"
+    "Render an object under one light, to be painted"
     kind = 'statue' if _has_scans(assets) and _chance(g, .5) else 'figure'
     height,mask = SHAPES[kind](g, size, assets)
     surface = replace(dress(g, height, None, assets), mask=None)
@@ -405,8 +406,8 @@ def _depicted(g, size, assets): # -> radiance (3, size, size), mask
     return shade(surface, light, ambient=.1)[0],mask
 
 # %% ../nbs/54_scenes.ipynb #3dc87f2a
-def _shown(g, size, assets): # -> (3, size, size) linear
-    "Paint that depicts an object under a light"
+def _painted_picture(g, size, assets): # -> (3, size, size) linear
+    "Paint an object under a light"
     picture,mask = _depicted(g, size, assets)
     picture = picture*(_uniform(g, .3, .9)/picture.quantile(.98).clamp(min=1e-4))
     background = _tile(g, size, assets)
@@ -429,7 +430,7 @@ def _gilded(g, surface):
 
 # %% ../nbs/54_scenes.ipynb #0117a3ec
 def _finished(g, surface):
-    "Varnished, gilded, or as it is"
+    "Varnish a surface, gild it, or leave it as it is"
     kind = _weighted(g, FINISHES)
     if kind == 'varnish': return _varnished(g, surface)
     if kind == 'gilt': return _gilded(g, surface)
@@ -440,13 +441,13 @@ BOARDS = ['fractal', 'woven', 'cracked', 'brushed', 'brushed']           # what 
 PAINTING = dict(modelled=.75, depicts=.6)                                # chance of a modelled board, and of a subject
 
 def painting(g, size, assets) -> Surface:
-    "A nearly flat painting"
+    "Make a nearly flat painting"
     kind = _pick(g, BOARDS)
     modelled = _chance(g, PAINTING['modelled'])
     height = (make_surface(kind, depth=(.01, .5), size=size, seed=g).height if modelled
-              else _measured(g, size, assets, _log(g, .004, .04)))
+              else _measured_height(g, size, assets, _log_uniform(g, .004, .04)))
     surface = dress(g, height, None, assets)
-    if _chance(g, PAINTING['depicts']): surface = replace(surface, albedo=_shown(g, size, assets))
+    if _chance(g, PAINTING['depicts']): surface = replace(surface, albedo=_painted_picture(g, size, assets))
     return _finished(g, surface)
 
 # %% ../nbs/54_scenes.ipynb #98a6cdb9
@@ -462,7 +463,7 @@ def random_surface(g, # torch.Generator
                    size, # pixels along a side
                    assets:Assets=None, # None: procedural only
                    ) -> Surface:
-    "Random surface of one of the kinds in `SHARES`"
+    "Make a random surface of one of the kinds in `SHARES`"
     kind = _weighted(g, _available(SHARES, assets))
     if kind == 'painting': return painting(g, size, assets)
     height,mask = SHAPES[kind](g, size, assets)
@@ -486,7 +487,7 @@ LAMP_HEIGHTS = dict(dome=_dome_lamps, ring=_ring_lamps, even=_even_lamps)
 LAMPS = dict(dome=.3, ring=.15, even=.3, near=.25)                       # share of each arrangement
 
 def _near_lamps(g, n): # -> (n, 3), not of unit length
-    "Around a direction: the camera's, or one to the side"
+    "Scatter lights around a direction: that of the camera, or one to the side"
     azimuth = _uniform(g, 0, 2*math.pi)
     middle = from_angles(azimuth, _uniform(g, .7, 1.57))
     return middle+_uniform(g, .25, .9)*torch.randn(n, 3, generator=g).numpy()
@@ -495,7 +496,7 @@ def _near_lamps(g, n): # -> (n, 3), not of unit length
 def random_lights(g, # torch.Generator
                   n, # how many
                   ) -> np.ndarray: # (n, 3) unit vectors
-    "Random lights of a dome, of rings, or of a hand-held lamp"
+    "Draw the lights of a dome, of rings, or of a hand-held lamp"
     kind = _weighted(g, LAMPS)
     around = 2*math.pi*torch.rand(n, generator=g).numpy()
     if kind == 'near': lights = _near_lamps(g, n)
@@ -520,38 +521,38 @@ def _sky_directions(g, h, w): # -> (h, w, 3), z to the camera; (h,) relative are
     return _tilted(directions, tilt), np.sin(polar)
 
 # %% ../nbs/54_scenes.ipynb #2815d0fa
-def _terms(n): return encode_sh(n, degree=2) # (..., 3) -> (..., 9)
+def _sh_terms(n): return encode_sh(n, degree=2) # (..., 3) -> (..., 9)
 
 def _irradiance(directions, weight): # (m, 3), (m, 3) radiance times area -> (9, 3)
-    "Nine coefficients per colour"
+    "Compute the irradiance, as nine coefficients per colour"
     normals = F.normalize(torch.randn(600, 3, generator=torch.Generator().manual_seed(0)), dim=1)
     exact = (normals@directions.T).clamp(min=0)@weight
-    return torch.linalg.lstsq(_terms(normals), exact).solution
+    return torch.linalg.lstsq(_sh_terms(normals), exact).solution
 
 # %% ../nbs/54_scenes.ipynb #321cc274
 def sky_light(g, # torch.Generator
               sky, # (h, w, 3) radiance
               normals, # (3, h', w')
               ): # (3, h', w'), mean 1
-    "Irradiance by the half of an environment in front of the surface"
+    "Compute the irradiance from the half of an environment in front of the surface"
     directions,area = _sky_directions(g, *sky.shape[:2])
     weight = np.minimum(sky, 20*np.median(sky))*area[:, None, None]
     directions,weight = (torch.from_numpy(o[::4, ::4].reshape(-1, 3).copy()).float() for o in (directions, weight))
     before = directions[:, 2] > 0
     coefficients = _irradiance(directions[before], weight[before])
-    res = torch.einsum('hwk,kc->chw', _terms(normals.permute(1, 2, 0)), coefficients).clamp(min=0)
+    res = torch.einsum('hwk,kc->chw', _sh_terms(normals.permute(1, 2, 0)), coefficients).clamp(min=0)
     return res/res.mean().clamp(min=1e-6)
 
 # %% ../nbs/54_scenes.ipynb #a3ba9c54
 LAMP_FAULTS = dict(near=.45, vignette=.25, uneven=.4, coloured=.5, grey=.15)    # chance of each
 
 def _fall_off(g, radiance, lights):
-    "Near lamps and vignetting"
+    "Apply the fall-off of near lamps, and vignetting"
     count,_,h,w = radiance.shape
     y,x = torch.meshgrid(torch.linspace(h/w, -h/w, h), torch.linspace(-1, 1, w), indexing='ij')
     at = torch.stack([x, y, torch.zeros(h, w)])
     if _chance(g, LAMP_FAULTS['near']):
-        distance = _log(g, 1.5, 8)
+        distance = _log_uniform(g, 1.5, 8)
         lamp = distance*torch.from_numpy(lights)[..., None, None]
         radiance = radiance*(distance*distance/((lamp-at)**2).sum(1, keepdim=True))
     if not _chance(g, LAMP_FAULTS['vignette']): return radiance
@@ -559,12 +560,13 @@ def _fall_off(g, radiance, lights):
 
 # %% ../nbs/54_scenes.ipynb #563da7f0
 def _lamps(g, radiance, albedo, lights): # -> (n+1, 3, h, w): the photos and the albedo
-    "Uneven and coloured lamps, and cameras without colour"
+    "Apply uneven and coloured lamps, or a camera without colour"
     lit = _fall_off(g, radiance, lights)
     if _chance(g, LAMP_FAULTS['uneven']):
-        lit = lit*torch.exp(_log(g, .02, .2)*torch.randn(len(lit), 1, 1, 1, generator=g))
+        lit = lit*torch.exp(_log_uniform(g, .02, .2)*torch.randn(len(lit), 1, 1, 1, generator=g))
     colour = 1.
-    if _chance(g, LAMP_FAULTS['coloured']): colour = torch.exp(_log(g, .01, .25)*torch.randn(3, 1, 1, generator=g))
+    if _chance(g, LAMP_FAULTS['coloured']):
+        colour = torch.exp(_log_uniform(g, .01, .25)*torch.randn(3, 1, 1, generator=g))
     lit = torch.cat([lit, albedo[None]])*colour
     return lit.mean(1, keepdim=True).expand_as(lit) if _chance(g, LAMP_FAULTS['grey']) else lit
 
@@ -573,13 +575,13 @@ def _exposed(g, radiance, mask): # (n+1, 3, h, w), the albedo last
     "Set the exposure, too low or too high"
     bright = radiance[:-1].amax(1).flatten(1) if mask is None else radiance[:-1].amax(1)[:, mask]
     top = bright.quantile(.97, 1).max() if _chance(g, .6) else bright.quantile(.97)
-    return radiance/top.clamp(min=1e-6)*_log(g, .15, 1.4)
+    return radiance/top.clamp(min=1e-6)*_log_uniform(g, .15, 1.4)
 
 # %% ../nbs/54_scenes.ipynb #7fd0b59a
 def _noisy(g, radiance): # (n+1, 3, h, w), the albedo last
     "Add shot noise to the photos, none to the albedo"
     photos = radiance[:-1]
-    noise = _log(g, .001, .02)*(photos.clamp(0, 1)+.002).sqrt()*torch.randn(photos.shape, generator=g)
+    noise = _log_uniform(g, .001, .02)*(photos.clamp(0, 1)+.002).sqrt()*torch.randn(photos.shape, generator=g)
     return torch.cat([photos+noise, radiance[-1:]]).clamp(0, 1)
 
 # %% ../nbs/54_scenes.ipynb #5589b190
@@ -587,7 +589,7 @@ def _curve(g, x): # linear -> display-coded
     x = linear_to_srgb(x) if _chance(g, .7) else x**(1/_uniform(g, 1.5, 2.6))
     return x+_uniform(g, 0, .5)*(3*x*x-2*x**3-x) if _chance(g, .2) else x           # more contrast
 
-def _jpeg(image, quality): # (h, w, 3) uint8 -> the same after JPEG compression
+def _compressed(image, quality): # (h, w, 3) uint8 -> the same after JPEG compression
     f = io.BytesIO()
     Image.fromarray(image).save(f, 'JPEG', quality=quality, subsampling=0 if quality > 90 else 2)
     return np.asarray(Image.open(f))
@@ -599,28 +601,28 @@ def photograph(radiance, # (n, 3, h, w) linear, under each light
                mask, # (h, w) bool, or None
                g, # torch.Generator
                ): # photos (n, h, w, 3), and the albedo as the camera would show it in even light (h, w, 3), uint8
-    "Photos by a random camera under random lamps"
+    "Take photos with a random camera and random lamps"
     lit = _lamps(g, radiance, albedo, lights)
     lit = _noisy(g, _exposed(g, lit, mask))
     *photos,colours = to_uint8(_curve(g, lit).permute(0, 2, 3, 1).numpy())
     if not _chance(g, .55): return np.stack(photos),colours
     quality = 60+_index(g, 39)
-    return np.stack([_jpeg(photo, quality) for photo in photos]),colours
+    return np.stack([_compressed(photo, quality) for photo in photos]),colours
 
 # %% ../nbs/54_scenes.ipynb #9febe5be
 AMBIENT = [0., 0., .005, .02, .06, .12]                                  # even light, each value equally likely
 
 def _lit(g, surface, lights): # -> (n, 3, size, size) linear
-    "Radiance under random ambient light, bounce and shadow edges"
-    soft = _log(g, .5, 6) if _chance(g, .4) else _uniform(g, .5, 3)
+    "Render the radiance, with random ambient light, bounce and shadow edges"
+    soft = _log_uniform(g, .5, 6) if _chance(g, .4) else _uniform(g, .5, 3)
     ambient = _pick(g, AMBIENT)
     return shade(surface, lights, ambient=ambient, bounce=_uniform(g, .1, .8), soft=soft)
 
 # %% ../nbs/54_scenes.ipynb #aa91e034
 def _sky_part(g, surface, sky, mask): # -> (3, size, size) linear
-    "Radiance under an environment, where the relief lets it in"
+    "Render the radiance under an environment, where the relief lets light in"
     opened = visibility(surface.height, torch.from_numpy(rings((8, 8, 8), (24.1, 45, 65.9)))).mean(0)
-    return sky_light(g, sky, surface.normals)*surface.albedo*opened*_log(g, .02, 2.5)*mask
+    return sky_light(g, sky, surface.normals)*surface.albedo*opened*_log_uniform(g, .02, 2.5)*mask
 
 # %% ../nbs/54_scenes.ipynb #e8ed8847
 def random_scene(seed=0, # number, or a torch.Generator
@@ -628,7 +630,7 @@ def random_scene(seed=0, # number, or a torch.Generator
                  n=7, # lights
                  assets:Assets=None, # None: procedural only
                  ) -> dict: # photos and lights, and the truth: albedo, normals, mask
-    "A random capture and the truth behind it"
+    "Make a random capture, and the truth behind it"
     g = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(int(seed))
     lights = random_lights(g, n)
     s = random_surface(g, size, assets)

@@ -28,7 +28,7 @@ from .one_photo import *
 from .one_photo import _unpack
 from .two_photos import *
 from .formats import *
-from .web import *
+from .bundles import *
 
 # %% ../nbs/45_surfaces.ipynb #967105f9
 def _middle(grey, # (n, p)

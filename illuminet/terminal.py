@@ -7,7 +7,7 @@ __all__ = ['app', 'Folder', 'Source', 'Out', 'Size', 'Epochs', 'Seed', 'Json', '
            'Form', 'Mode', 'FitMethod']
 
 # %% ../nbs/61_terminal.ipynb #f22c6bb4
-import contextlib, json, os, sys, threading, warnings
+import contextlib, functools, inspect, json, os, sys, threading, warnings
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Optional
@@ -29,8 +29,66 @@ def _examples(*commands) -> str:
     "Return examples for the end of a help"
     return '\b\n'+'\n  '.join(['Examples:', *commands])
 
+# %% ../nbs/61_terminal.ipynb #a53ef014
+def _number_option(help, metavar='N', **limits): # min, max
+    "Describe an option that is a number"
+    return typer.Option(metavar=metavar, help=help, **limits)
+
+# %% ../nbs/61_terminal.ipynb #31ecf38d
+_READING = dict(linear=('ILLUMINET_LINEAR', Annotated[Optional[bool], typer.Option(
+                    help="Take values of photos as linear, or as sRGB-coded.  [default: as the files note]",
+                    show_default=False)]),
+                allow_large=('ILLUMINET_ALLOW_LARGE', Annotated[Optional[bool], typer.Option(
+                    '--allow-large', help="Read photos of more than 179 million pixels.", show_default=False)]),
+                distance=('ILLUMINET_DISTANCE', Annotated[Optional[float], _number_option(
+                    "Distance of near lamps, in picture widths; inf: distant.  [default: as the file and the photos show]",
+                    'WIDTHS', min=.5, show_default=False)]),
+                scale=('ILLUMINET_SCALE', Annotated[Optional[float], _number_option(
+                    "Width of the picture in the unit of the lamp positions in the .lp file.", 'UNITS', min=0,
+                    show_default=False)]))
+
+@contextlib.contextmanager
+def _environment(values): # name of a variable -> True, False, a number, or None: as it is
+    "Set environment variables for a while"
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update({name: str(+value) for name,value in values.items() if value is not None})
+    try: yield
+    finally:
+        for name,value in before.items():
+            os.environ.pop(name, None)
+            if value is not None: os.environ[name] = value
+
+# %% ../nbs/61_terminal.ipynb #2a5b3bbb
+def _takes_path(f) -> bool: # a command
+    "Return whether a command has an argument"
+    notes = [getattr(o.annotation, '__metadata__', ()) for o in inspect.signature(f).parameters.values()]
+    return any(isinstance(o, typer.models.ArgumentInfo) for note in notes for o in note)
+
+def _with_reading_options(f): # a command -> one with two more options
+    "Add the options of reading to a command"
+    @functools.wraps(f)
+    def run(*args, **kwargs):
+        values = {variable: kwargs.pop(name) for name,(variable,_) in _READING.items()}
+        with _environment(values): return f(*args, **kwargs)
+    signature = inspect.signature(f)
+    more = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+            for name,(_,kind) in _READING.items()]
+    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *more])
+    run.__annotations__ = f.__annotations__ | {o.name: o.annotation for o in more}
+    return run
+
+# %% ../nbs/61_terminal.ipynb #977ec958
+class _App(typer.Typer):
+    "An application whose commands take the options of reading, if they take a path"
+    def command(self, *args, **kwargs):
+        register = super().command(*args, **kwargs)
+        def add(f):
+            register(_with_reading_options(f) if _takes_path(f) else f)
+            return f
+        return add
+
 # %% ../nbs/61_terminal.ipynb #77211424
-app = typer.Typer(cls=_Commands, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
+app = _App(cls=_Commands, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
                   help="Relight photographs: give one photo, or several under known lights, "
                        "and get the picture under any light.",
                   epilog=_examples('illuminet relight photo.jpg --azimuth 30 --elevation 40',
@@ -62,11 +120,6 @@ def _out_option(help):
 Folder = Annotated[Path, _path_argument("Folder with photos and a .lp file, or the .lp file.", 'CAPTURE')]
 Source = Annotated[Path, _path_argument("Photo, capture, saved model, .ptm, .rti or web bundle.", 'SOURCE')]
 Out = Annotated[Path, _out_option("Write to this folder.")]
-
-# %% ../nbs/61_terminal.ipynb #a53ef014
-def _number_option(help, metavar='N', **limits): # min, max
-    "Describe an option that is a number"
-    return typer.Option(metavar=metavar, help=help, **limits)
 
 # %% ../nbs/61_terminal.ipynb #95ab8829
 Size = Annotated[Optional[int], _number_option("Shrink photos: longest side at most this.", 'PIXELS', min=1)]
@@ -237,7 +290,7 @@ def _bytes(path) -> int:
     return sum(o.stat().st_size for o in files if o.is_file())
 
 # %% ../nbs/61_terminal.ipynb #d9c9a527
-_FILES = {'.lp': 'capture', '.ptm': 'ptm', '.rti': 'rti'}
+_FILES = {'.ptm': 'ptm', '.rti': 'rti'} | dict.fromkeys(('.lp', '.txt', '.csv', '.json', '.mat'), 'capture')
 
 def _kind(path:Path) -> str: # 'capture', 'model', 'bundle', 'ptm', 'rti' or 'photo'
     "Return what is at a path, by its names"
@@ -266,8 +319,10 @@ def _capture(path, size=None): # -> `Capture`
 # %% ../nbs/61_terminal.ipynb #4eaa9db6
 def _one_photo(path, method, size, photo_light): # (1, 3), or None to estimate it -> `Relightable`
     "Fit to a single photo"
-    from illuminet.learner import Capture, fit, read_image
-    if method in ('illuminet', 'photo'): return fit(Capture([read_image(path, size)], photo_light), 'photo')
+    from illuminet.learner import Capture, as_lights, fit
+    if method in ('illuminet', 'photo'):
+        photo = Capture.load(path, size)
+        return fit(photo if photo_light is None else photo._with(lights=as_lights(photo_light)), 'photo')
     raise _wrong(f"{path}: is one photo, {method} takes several: give a folder with photos and a .lp file")
 
 # %% ../nbs/61_terminal.ipynb #7accea24

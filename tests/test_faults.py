@@ -14,7 +14,8 @@ from illuminet.benchmark import evaluate_all
 from illuminet.callbacks import Callback
 from illuminet.learner import *
 from illuminet.many import fit_many
-from illuminet.pretrain import make_scenes, pretrain
+from illuminet.batches import make_scenes
+from illuminet.pretrain import pretrain
 from helpers import Run, become_nobody, contents, good, paths, photo_folder, refused
 
 TRAIN = '--size', 32, '--crop', 16  # the quickest training
