@@ -333,20 +333,26 @@ def _model(path): # -> `Relightable`
     weights = sum(o.stat().st_size for o in path.glob('*.safetensors'))
     return Relightable.load(path, lazy=weights > _room())
 
+# %% ../nbs/61_terminal.ipynb #dda2b785
+def _pixels(r) -> str: # of a `Relightable`
+    "Return its width and height"
+    return '{1}x{0}'.format(*r.shape)
+
 # %% ../nbs/61_terminal.ipynb #3c56461a
+def _check_saved(r, path, method, size):
+    "Refuse options that are for photos, with a saved model or a file of another program"
+    if method not in ('illuminet', r.method): raise _wrong(f"{path}: is a model of {r.method}: --method is for photos", '--method')
+    if size: raise _wrong(f"{path}: is a model of {_pixels(r)}: --size is for photos", '--size')
+    return r
+
 def _relightable(path, method='illuminet', size=None, photo_light=None): # -> `Relightable`
-    "Load or fit what is at a path; `method` is for photos, `photo_light` for a single one"
+    "Load or fit what is at a path; `method` and `size` are for photos, `photo_light` for a single one"
     kind = _kind(path)
     if kind == 'photo': return _one_photo(path, str(method), size, photo_light)
     if photo_light is not None:
         raise _wrong(f"{path}: is a {_KINDS.get(kind, kind)}: "
                      "only a single photo takes --photo-light, --photo-azimuth and --photo-elevation")
-    if kind == 'model': return _model(path)
+    if kind == 'model': return _check_saved(_model(path), path, str(method), size)
     from illuminet.learner import fit, read_ptm, read_rti, read_web
     if kind == 'capture': return fit(_capture(path, size), str(method))
-    return dict(ptm=read_ptm, rti=read_rti, bundle=read_web)[kind](path)
-
-# %% ../nbs/61_terminal.ipynb #dda2b785
-def _pixels(r) -> str: # of a `Relightable`
-    "Return its width and height"
-    return '{1}x{0}'.format(*r.shape)
+    return _check_saved(dict(ptm=read_ptm, rti=read_rti, bundle=read_web)[kind](path), path, str(method), size)

@@ -11,6 +11,7 @@ import numpy as np, torch
 from fastcore.basics import patch
 from .core import *
 from .images import _counted
+from .capture import Capture
 from .relightable import *
 from .kriging import *
 from .surface import *
