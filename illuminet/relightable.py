@@ -573,9 +573,10 @@ def _close_together(lights, azimuth, elevation):
     "Recognise a cluster"
     middle = lights.mean(0)/max(np.linalg.norm(lights.mean(0)), 1e-9)
     radius = np.rad2deg(np.arccos((lights@middle).clip(-1, 1).min()))
+    if radius >= 35: return None
     around,above = (np.rad2deg(o[0]) for o in to_angles(middle))
-    place = f"azimuth {around:.0f}°, elevation {above:.0f}°"
-    if radius < 35: return f"lamps all within {radius:.0f}° of {place}", "add lamps on the other sides"
+    return (f"lamps all within {radius:.0f}° of azimuth {around:.0f}°, elevation {above:.0f}°",
+            "add lamps on the other sides")
 
 # %% ../nbs/12_relightable.ipynb #9aa5a913
 def _one_arc(lights, azimuth, elevation):
