@@ -20,7 +20,7 @@ from .core import *
 from .core import _lock_file, _open_file, _printable, _read_bytes
 from .lights import *
 from .images import *
-from .images import _counted, _suffixes
+from .images import _counted
 from .capture import *
 from .metrics import *
 
@@ -556,13 +556,6 @@ def _checked_settings(make, method, settings): # function that fits, its name, k
         choices = ', '.join([*known][1:]) or 'none'
         raise InputError(f"{unknown[0]}: {method} has no such setting: choose among {choices}")
 
-# %% ../nbs/12_relightable.ipynb #14297dc4
-def _read_photos(path): # -> `Capture`
-    "Read a capture, or one photo under an unknown light"
-    path = Path(path)
-    is_photo = path.suffix.lower() in _suffixes and not path.is_dir()
-    return Capture([path], None) if is_photo else Capture.load(path)
-
 # %% ../nbs/12_relightable.ipynb #f68d8218
 def _same_directions(lights, azimuth, elevation): # (n, 3); (n,), (n,) degrees -> problem, remedy; or None
     "Recognise photos under the same few lights"
@@ -658,7 +651,7 @@ def fit(cap, # `Capture`, or a path: of a capture, or of one photo whose light i
         **kwargs, # for the method
         ) -> Relightable: # its `method` is the one that was used
     "Fit a relightable to a capture"
-    if isinstance(cap, (str, Path)): cap = _read_photos(cap)
+    if isinstance(cap, (str, Path)): cap = Capture.load(cap)
     r = _fitted(cap, method, **kwargs)
     if cap.lights is not None: warn_of_lights(r, cap.lights)
     return r
