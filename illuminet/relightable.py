@@ -164,15 +164,26 @@ def _damped(self:Relightable, lights): # (m, 3) -> lights to relight at (m, 3); 
     "Move lights outside those of the photos, where the method extrapolates"
     return (lights, None) if self.reach is None else damp_lights(lights, self._cone, self.reach)
 
+@patch
+def _covered(self:Relightable, lights): # (m, 3) -> (m, 3)
+    "Move lights outside those of the photos to the edge of the cone"
+    return lights if self.reach is None else damp_lights(lights, self._cone, .01)[0]
+
+# %% ../nbs/12_relightable.ipynb #ea8ba304
+@patch
+def _unclipped(self:Relightable, lights): # (m, 3) float32 unit vectors -> (m, h, w, 3) float32
+    "Return the pictures before they are clipped"
+    moved,gain = self._damped(lights)
+    res = self._relight(moved).astype(np.float32, copy=False)
+    return res if gain is None else res*gain[:, None, None, None]
+
 # %% ../nbs/12_relightable.ipynb #19fa3640
 @patch
 def relight(self:Relightable,
             lights, # (3,) or (m, 3) directions
             ) -> np.ndarray: # (h, w, 3) or (m, h, w, 3), float32 in 0..1, display-coded
     "Return the picture under each light"
-    moved,gain = self._damped(as_lights(lights))
-    res = self._relight(moved).astype(np.float32, copy=False)
-    if gain is not None: res = res*gain[:, None, None, None]
+    res = self._unclipped(as_lights(lights))
     if not self.self_clipping: res = np.clip(res, 0, 1, out=res if res.flags.writeable else None)
     return res[0] if np.ndim(lights) == 1 else res
 

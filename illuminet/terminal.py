@@ -341,10 +341,12 @@ def _relightable(path, method='illuminet', size=None, photo_light=None): # -> `R
     if photo_light is not None:
         raise _wrong(f"{path}: is a {_KINDS.get(kind, kind)}: "
                      "only a single photo takes --photo-light, --photo-azimuth and --photo-elevation")
-    if kind == 'model': return _model(path)
     from illuminet.learner import fit, read_ptm, read_rti, read_web
     if kind == 'capture': return fit(_capture(path, size), str(method))
-    return dict(ptm=read_ptm, rti=read_rti, bundle=read_web)[kind](path)
+    r = dict(model=_model, ptm=read_ptm, rti=read_rti, bundle=read_web)[kind](path)
+    if method not in ('illuminet', r.method):
+        raise _wrong(f"{path}: is a {_KINDS.get(kind, kind)} of method {r.method}: leave --method out, or give the photos")
+    return r
 
 # %% ../nbs/61_terminal.ipynb #dda2b785
 def _pixels(r) -> str: # of a `Relightable`

@@ -172,3 +172,16 @@ def test_hints():
     with pytest.raises(InputError, match="takes two"): fit(photographed(DOME[:5]), 'two')
     with pytest.raises(InputError) as e: fit(photographed(DOME[:5]), 'nerf')
     assert 'bilinear' not in str(e.value) and 'kriging' in str(e.value)
+
+
+def test_commands(captures, tmp_path):
+    "The commands warn in one line, and refuse a method for what is already fitted"
+    from typer.testing import CliRunner
+    from illuminet.cli import app
+    captures['half'].save(tmp_path/'half')
+    run = lambda *args: CliRunner().invoke(app, [*map(str, args)])
+    fitted = run('fit', tmp_path/'half', '--method', 'hsh', '--set', 'terms=16', '--out', tmp_path/'model')
+    assert fitted.exit_code == 0 and fitted.output.count('no lamp between') == 1
+    again = run('relight', tmp_path/'model', '--light', '0,0,1', '--method', 'rbf', '--out', tmp_path/'a.png')
+    assert again.exit_code and 'leave --method out' in again.output
+    assert run('relight', tmp_path/'model', '--light', '0,0,1', '--out', tmp_path/'a.png').exit_code == 0
