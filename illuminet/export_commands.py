@@ -59,7 +59,8 @@ def export_command(source:Source, to:To, out:ExportOut=None, method:ExportMethod
     out = out or _default_out(source, to)
     _check_out(out, *dict(web=[], html=['.html', '.htm']).get(to, [f'.{to}']))
     with _working(f'exporting {to}'):
-        r = _relightable(source, method or _needs.get(to, 'illuminet'), size, own)
+        fitted = _kind(source) not in ('capture', 'photo')
+        r = _relightable(source, method or 'illuminet' if fitted else method or _needs.get(to, 'illuminet'), size, own)
         if to in ('ptm', 'rti') and r.method != _needs[to]:
             raise _wrong(f"{source}: is of method {r.method}, a .{to} holds {_needs[to]}: "
                          f"export the capture, or illuminet fit CAPTURE --method {_needs[to]}")
