@@ -15,6 +15,7 @@ from .lights import *
 from .images import *
 from .metrics import *
 from .relightable import *
+from .relightable import _fitted
 from .rbf import *
 from .shadows import *
 
@@ -148,7 +149,7 @@ def _mix_bytes(tables, # (groups, c, k+1): mean first
 # %% ../nbs/17_bake.ipynb #e18f831b
 class Baked(Relightable, method='baked'):
     "Planes of 8 bits and a table of lights, made by `bake`"
-    required,self_clipping = ('planes', 'low', 'high', 'basis', 'lights'), True
+    required,self_clipping,reach = ('planes', 'low', 'high', 'basis', 'lights'), True, 8
     row_axis = dict(planes=1, index=-2)
 
 # %% ../nbs/17_bake.ipynb #1e726917
@@ -380,7 +381,7 @@ def fit(cls:Baked,
     "Fit a method and bake it"
     kwargs = (of_settings or {}) | kwargs
     if of is None:
-        r = fit(cap, 'shadows', **kwargs)
+        r = _fitted(cap, 'shadows', **kwargs)
         if r.config['gain_db'] >= 1: return bake(r, planes, clusters)
         of,kwargs = 'rbf',r.settings
-    return bake(fit(cap, of, **kwargs), planes, clusters)
+    return bake(_fitted(cap, of, **kwargs), planes, clusters)

@@ -234,21 +234,30 @@ def _as_ptm_terms(co, # (terms, ...): 1, x, y, x², xy, y², or the first three
     co = [*co] + [np.zeros_like(co[0])]*(6-len(co))
     return np.stack([co[i] for i in np.argsort(_PTM_ORDER)])
 
+# %% ../nbs/39_bundles.ipynb #512d95f2
+def _read_lights(info, path) -> dict: # of tensors
+    "Read the lights of the photos, if a bundle lists them"
+    lights = info.get('lights')
+    if not lights: return {}
+    if len(lights) % 3: raise InputError(f"{path}: lights: {len(lights)} numbers: three for each light are expected")
+    return dict(lights=as_lights(_list(lights, len(lights), f'{path}: lights').reshape(-1, 3)))
+
 # %% ../nbs/39_bundles.ipynb #87df26db
 def _read_rgb(info, w, h, path):
     "Read a PTM or HSH with coefficients for each colour"
     kind = info['type']
     co = _coefficients(info, dict(ptm=(9, 18), hsh=(12, 27))[kind], w, h, path)
     co = co.reshape(-1, 3, h, w).transpose(0, 2, 3, 1)
-    if kind == 'hsh': return HSH(dict(coefficients=np.ascontiguousarray(co)), terms=len(co))
-    return PTM(dict(coefficients=_as_ptm_terms(co)), form='rgb')
+    lights = _read_lights(info, path)
+    if kind == 'hsh': return HSH(dict(coefficients=np.ascontiguousarray(co)) | lights, terms=len(co))
+    return PTM(dict(coefficients=_as_ptm_terms(co)) | lights, form='rgb')
 
 # %% ../nbs/39_bundles.ipynb #298939e8
 def _read_lrgb(info, w, h, path):
     "Read a PTM of brightness and colour"
     co = _coefficients(info, (6, 9), w, h, path)
     colour = np.ascontiguousarray(co[:3].transpose(1, 2, 0))
-    return PTM(dict(luminance=_as_ptm_terms(co[3:]), colour=colour), form='lrgb')
+    return PTM(dict(luminance=_as_ptm_terms(co[3:]), colour=colour) | _read_lights(info, path), form='lrgb')
 
 # %% ../nbs/39_bundles.ipynb #43c0a313
 _FROM_YCC = np.float32([[1, .5, -.5], [1, 0, .5], [1, -.5, -.5]])      # brightness, red-blue, green-the rest -> red, green, blue

@@ -34,6 +34,7 @@ def _bilinear(lights, # (m, 3)
 # %% ../nbs/38_grid.ipynb #3322908e
 class Bilinear(Baked, method='bilinear'):
     "Planes of 8 bits and a table of lights on an octahedral grid, as web viewers have it"
+    listed,reach = False, None     # its table reaches the horizon
     @classmethod
     def fit(cls, cap, **kwargs): # `Capture`, for `Baked.fit`
         "Fit a method, bake it, and resample its table on a grid"
@@ -73,7 +74,10 @@ def gridded(self:Baked,
         raise InputError("groups of pixels, but a grid has one table: bake it with clusters=1")
     lights = octahedral_lights(side)
     config = {k: v for k,v in self.config.items() if k != 'report'}
-    return Bilinear(dict(self.tensors, basis=self.basis(lights), lights=lights), **config)
+    moved,gain = self._damped(lights)
+    basis = self.basis(moved)
+    if gain is not None: basis *= gain[:, None, None, None]
+    return Bilinear(dict(self.tensors, basis=basis, lights=lights), **config)
 
 # %% ../nbs/38_grid.ipynb #250720a0
 def _table_bytes(basis, # (side², 1, k+1, 3)

@@ -29,18 +29,29 @@ def _examples(*commands) -> str:
     "Return examples for the end of a help"
     return '\b\n'+'\n  '.join(['Examples:', *commands])
 
+# %% ../nbs/61_terminal.ipynb #a53ef014
+def _number_option(help, metavar='N', **limits): # min, max
+    "Describe an option that is a number"
+    return typer.Option(metavar=metavar, help=help, **limits)
+
 # %% ../nbs/61_terminal.ipynb #31ecf38d
 _READING = dict(linear=('ILLUMINET_LINEAR', Annotated[Optional[bool], typer.Option(
                     help="Take values of photos as linear, or as sRGB-coded.  [default: as the files note]",
                     show_default=False)]),
                 allow_large=('ILLUMINET_ALLOW_LARGE', Annotated[Optional[bool], typer.Option(
-                    '--allow-large', help="Read photos of more than 179 million pixels.", show_default=False)]))
+                    '--allow-large', help="Read photos of more than 179 million pixels.", show_default=False)]),
+                distance=('ILLUMINET_DISTANCE', Annotated[Optional[float], _number_option(
+                    "Distance of near lamps, in picture widths; inf: distant.  [default: as the file and the photos show]",
+                    'WIDTHS', min=.5, show_default=False)]),
+                scale=('ILLUMINET_SCALE', Annotated[Optional[float], _number_option(
+                    "Width of the picture in the unit of the lamp positions in the .lp file.", 'UNITS', min=0,
+                    show_default=False)]))
 
 @contextlib.contextmanager
-def _environment(values): # name of a variable -> True, False, or None: as it is
+def _environment(values): # name of a variable -> True, False, a number, or None: as it is
     "Set environment variables for a while"
     before = {name: os.environ.get(name) for name in values}
-    os.environ.update({name: str(int(value)) for name,value in values.items() if value is not None})
+    os.environ.update({name: str(+value) for name,value in values.items() if value is not None})
     try: yield
     finally:
         for name,value in before.items():
@@ -109,11 +120,6 @@ def _out_option(help):
 Folder = Annotated[Path, _path_argument("Folder with photos and a .lp file, or the .lp file.", 'CAPTURE')]
 Source = Annotated[Path, _path_argument("Photo, capture, saved model, .ptm, .rti or web bundle.", 'SOURCE')]
 Out = Annotated[Path, _out_option("Write to this folder.")]
-
-# %% ../nbs/61_terminal.ipynb #a53ef014
-def _number_option(help, metavar='N', **limits): # min, max
-    "Describe an option that is a number"
-    return typer.Option(metavar=metavar, help=help, **limits)
 
 # %% ../nbs/61_terminal.ipynb #95ab8829
 Size = Annotated[Optional[int], _number_option("Shrink photos: longest side at most this.", 'PIXELS', min=1)]
@@ -341,20 +347,26 @@ def _model(path): # -> `Relightable`
     weights = sum(o.stat().st_size for o in path.glob('*.safetensors'))
     return Relightable.load(path, lazy=weights > _room())
 
+# %% ../nbs/61_terminal.ipynb #dda2b785
+def _pixels(r) -> str: # of a `Relightable`
+    "Return its width and height"
+    return '{1}x{0}'.format(*r.shape)
+
 # %% ../nbs/61_terminal.ipynb #3c56461a
+def _check_saved(r, path, method, size):
+    "Refuse options that are for photos, with a saved model or a file of another program"
+    if method not in ('illuminet', r.method): raise _wrong(f"{path}: is a model of {r.method}: --method is for photos", '--method')
+    if size: raise _wrong(f"{path}: is a model of {_pixels(r)}: --size is for photos", '--size')
+    return r
+
 def _relightable(path, method='illuminet', size=None, photo_light=None): # -> `Relightable`
-    "Load or fit what is at a path; `method` is for photos, `photo_light` for a single one"
+    "Load or fit what is at a path; `method` and `size` are for photos, `photo_light` for a single one"
     kind = _kind(path)
     if kind == 'photo': return _one_photo(path, str(method), size, photo_light)
     if photo_light is not None:
         raise _wrong(f"{path}: is a {_KINDS.get(kind, kind)}: "
                      "only a single photo takes --photo-light, --photo-azimuth and --photo-elevation")
-    if kind == 'model': return _model(path)
+    if kind == 'model': return _check_saved(_model(path), path, str(method), size)
     from illuminet.learner import fit, read_ptm, read_rti, read_web
     if kind == 'capture': return fit(_capture(path, size), str(method))
-    return dict(ptm=read_ptm, rti=read_rti, bundle=read_web)[kind](path)
-
-# %% ../nbs/61_terminal.ipynb #dda2b785
-def _pixels(r) -> str: # of a `Relightable`
-    "Return its width and height"
-    return '{1}x{0}'.format(*r.shape)
+    return _check_saved(dict(ptm=read_ptm, rti=read_rti, bundle=read_web)[kind](path), path, str(method), size)

@@ -60,12 +60,12 @@ def plane_weights(info:dict, # of `WebPlanes`
                   lights, # (m, 3)
                   ) -> np.ndarray: # (m, 1+planes, 3): the constant, then the weight of each byte over 255
     "Return the weights that a browser computes for each light"
-    lights = as_lights(lights)
+    lights,gain = damp_lights(as_lights(lights), np.reshape(info.get('cone', []), (-1, 3, 3)), info.get('reach'))
     weights = _table_weights(info, lights) if info['type'] == 'bilinear' else _basis_weights(info, lights)
     scale,bias = (np.array(info['materials'][0][k])[:, None] for k in ('scale', 'bias'))
     weights[:, 1:] *= scale
     weights[:, 0] -= (weights[:, 1:]*bias).sum(1)
-    return weights
+    return weights if gain is None else weights*gain[:, None, None]
 
 # %% ../nbs/42_viewer.ipynb #92b4eeb9
 def _summed(planes, # (planes, h, w) uint8
@@ -149,7 +149,7 @@ def _smaller(r, # a relightable
 
 # %% ../nbs/42_viewer.ipynb #06c97043
 def _has_planes(r) -> bool:
-    "Return whether a relightable has its own planes, few enough to send"
+    "Return whether a relightable has its own planes, and few enough to send"
     if isinstance(r, OnePhoto): return True
     few = len(r.tensors.get('coefficients', ())) <= 9
     return isinstance(r, (PTM, HSH, Baked)) and 'index' not in r.tensors and few
@@ -186,9 +186,12 @@ def web_planes(r:Relightable,
     if side < 1: raise InputError(f"side={side}: give at least one pixel")
     if isinstance(r, OnePhoto): return _photo_planes(r, side)
     small = _smaller(to_grid(r, planes, error) if 'index' in r.tensors else r, side)
-    info,pictures = (small if _has_planes(small) else to_grid(small, planes, error))._web(planes, error)
+    shown = small if _has_planes(small) else to_grid(small, planes, error)
+    info,pictures = shown._web(planes, error)
     pictures = np.stack([_resized(a, side) for a in pictures])
-    if 'basis' in info: info['basis'] = base64.b64encode(np.array(info['basis'], np.uint8)).decode()
+    info.pop('lights', None)
+    if 'basis' not in info: info |= dict(cone=shown._cone.round(6).tolist(), reach=shown.reach)
+    else: info['basis'] = base64.b64encode(np.array(info['basis'], np.uint8)).decode()
     return WebPlanes(dict(info, height=pictures.shape[1], width=pictures.shape[2]), pictures)
 
 # %% ../nbs/42_viewer.ipynb #53c029ab

@@ -58,6 +58,12 @@ def _coefficients(kind:str, # 'ptm' or 'hsh'
     info = dict(type=kind, colorspace='rgb', nplanes=3*len(order), materials=[material])
     return info, _encoded_planes(get, order, scale, bias, h, w)
 
+# %% ../nbs/41_web.ipynb #79e04e33
+def _with_lights(r, info, pictures): # a relightable, part of `info.json`, pictures -> both
+    "List the lights of the photos in `info.json`, if they are known"
+    lights = r.tensors.get('lights')
+    return (info if lights is None else info | dict(lights=lights.astype(float).round(6).ravel().tolist())), pictures
+
 # %% ../nbs/41_web.ipynb #88261e25
 @patch
 def _web(self:PTM, planes=None, error=2.):
@@ -65,7 +71,8 @@ def _web(self:PTM, planes=None, error=2.):
     def get(k, rows):
         if not lrgb: return t['coefficients'][k, rows]
         return np.asarray(t['luminance'][k, rows], np.float32)[..., None]*t['colour'][rows]
-    return _coefficients('ptm', get, _PTM_ORDER, *t['luminance' if lrgb else 'coefficients'].shape[1:3])
+    h,w = t['luminance' if lrgb else 'coefficients'].shape[1:3]
+    return _with_lights(self, *_coefficients('ptm', get, _PTM_ORDER, h, w))
 
 # %% ../nbs/41_web.ipynb #5423cc4b
 @patch
@@ -95,7 +102,7 @@ def _web(self:Baked, planes=None, error=2.):
 def _web(self:HSH, planes=None, error=2.):
     co = self.tensors['coefficients']
     if len(co) == 16: return to_grid(self, planes, error)._web()
-    return _coefficients('hsh', lambda k, rows: co[k, rows], range(len(co)), *co.shape[1:3])
+    return _with_lights(self, *_coefficients('hsh', lambda k, rows: co[k, rows], range(len(co)), *co.shape[1:3]))
 
 # %% ../nbs/41_web.ipynb #49ec761f
 def _padded(a, *shape) -> list: # an array, its new shape
