@@ -23,9 +23,14 @@ from .fit_commands import PhotoAzimuth, PhotoElevation, PhotoLight, _check_not_s
 # %% ../nbs/63_export_commands.ipynb #5290e737
 _needs = dict(ptm='ptm', rti='hsh', onnx='pixelnet')   # form -> method
 
+def _method_for(source, to, method) -> str: # `method` may be None
+    "Return the method for photos that a form needs; what is fitted already keeps its own"
+    fits = _kind(source) in ('capture', 'photo')
+    return method or (_needs.get(to) if fits else None) or 'illuminet'
+
 def _fitted(source, to, method, size, own): # -> `Relightable`
     "Load or fit what is at a path, by the method that a form needs"
-    r = _relightable(source, method or _needs.get(to, 'illuminet'), size, own)
+    r = _relightable(source, _method_for(source, to, method), size, own)
     if to not in ('ptm', 'rti'): return r
     from illuminet.formats import as_method
     return as_method(r, _needs[to], f'{source}: a .{to} file')
@@ -36,7 +41,7 @@ def _network(source, method, size, steps=30_000): # of training -> a `Relightabl
     from illuminet.formats import as_method
     from illuminet.learner import fit
     fresh = _kind(source) == 'capture' and method in (None, 'pixelnet')
-    r = _capture(source, size) if fresh else _relightable(source, method or 'pixelnet', size)
+    r = _capture(source, size) if fresh else _relightable(source, _method_for(source, 'onnx', method), size)
     if not fresh and r.method in ('pixelnet', 'trained', 'unet', 'photo'): return r
     with _working('training a network for pixels, a few minutes', steps) as step:
         if fresh: return fit(r, 'pixelnet', steps=steps, echo=step)
