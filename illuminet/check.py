@@ -272,66 +272,63 @@ def _axes(cap): # `Capture`, small
         yield Finding('axes of the lights', 'error', [], misfit['']/max(misfit[best], 1e-9), f"the normals make a surface only with {best}",
                       "in a .lp, x points right and y to the top of the picture")
 
-# %% ../nbs/56_check.ipynb #284ef58b
-def _lamp_levels(cap): # `Capture` -> (n,) logarithm
-    "Return measured over predicted brightness of each photo"
+# %% ../nbs/56_check.ipynb #a4143a4b
+def _levels(cap): # `Capture` -> (n,), (n, 3): logarithms
+    "Return brightness and colour of each photo"
     x,on = _thumbnails(cap)
-    terms = np.c_[_terms(cap.lights), np.log(np.maximum(cap.lights[:,2], .05))]
     level = np.log(np.maximum(x[:,on].mean((1, 2)), 1e-4))
-    return level - _left_out(terms)@level
+    colour = np.log(np.maximum(np.median(x[:,on], axis=1), 1e-4))
+    return level, colour - colour.mean(1, keepdims=True)
 
-def _lamp_colours(cap): # `Capture` -> (n, 3) logarithm, relative to the mean of the channels
-    "Return the colour of each photo"
-    x,on = _thumbnails(cap)
-    level = np.log(np.maximum(np.median(x[:,on], axis=1), 1e-4))
-    return level - level.mean(1, keepdims=True)
+def _smooth_terms(lights): # (n, 3) -> (n, k)
+    "Return a smooth function of the light, steep where lights are low"
+    z = np.maximum(lights[:,2], .05)
+    return np.c_[_terms(lights), np.log(z)] if len(lights) < 20 else np.c_[_terms(lights), np.log(z), z]
 
-# %% ../nbs/56_check.ipynb #525035ff
-def _strengths(cap): # `Capture` -> (n,) logarithm, or None where the photos cannot tell
-    "Return the strength of each lamp by Lambert's law"
-    if np.linalg.svd(cap.lights, compute_uv=False)[2] < .1: return
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter('always')
-        strength = intensities(cap)
-    if not said: return np.log(np.maximum(strength.mean(1), 1e-4))
+# %% ../nbs/56_check.ipynb #90ddfcfd
+def _trend(values, # (n,)
+           lights, # (n, 3)
+           ) -> tuple: # change over the session, and how many times its error
+    "Fit what changes with time and is not explained by the light"
+    n,terms = len(values), _smooth_terms(lights)
+    rest = np.eye(n) - terms@np.linalg.pinv(terms)
+    time,values = rest@np.linspace(-.5, .5, n), rest@values
+    usual = 1.5*np.median(np.abs(values)) + 1e-9
+    values = np.clip(values, -4*usual, 4*usual)
+    power = (time*time).sum()
+    if power < .02*n/12: return 0., 0.                                       # the order follows the light
+    change = (time*values).sum()/power
+    error = np.sqrt(((values-change*time)**2).sum()/max(1, n-terms.shape[1]-1)/power)
+    return float(change), float(abs(change)/max(error, 1e-9))
 
-# %% ../nbs/56_check.ipynb #21a43bfc
+# %% ../nbs/56_check.ipynb #9629e54e
 def _lamps(cap, names):
     "Find lamps that are stronger or weaker than the others, and drift"
     if len(names) < 12: return
-    grey = _lamp_levels(cap)
-    usual = 1.5*np.median(np.abs(grey-np.median(grey)))
-    bad = np.flatnonzero(np.abs(grey-np.median(grey)) > max(.35, 6*usual))
+    level,colour = _levels(cap)
+    off = level - _left_out(_smooth_terms(cap.lights))@level
+    usual = 1.5*np.median(np.abs(off-np.median(off)))
+    bad = np.flatnonzero(np.abs(off-np.median(off)) > max(.35, 6*usual))
     if bad.size:
-        worst = bad[np.abs(grey[bad]).argmax()]
-        yield Finding('exposure differs', 'warning', [names[i] for i in bad], float(np.exp(grey[worst])),
-                      f"up to {np.exp(grey[worst]):.2f} times as bright as the others let expect", "expose all alike, or correct with a white card or equalise()")
-    yield from _drifts(_strengths(cap), _lamp_colours(cap))
+        worst = bad[np.abs(off[bad]).argmax()]
+        yield Finding('exposure differs', 'warning', [names[i] for i in bad], float(np.exp(off[worst])),
+                      f"up to {np.exp(off[worst]):.2f} times as bright as the others let expect", "expose all alike, or correct with a white card or equalise()")
+    yield from _drifts(level, colour, cap.lights)
 
-# %% ../nbs/56_check.ipynb #0ce7faa3
-def _trend(values): # (n,) -> change over the session, and how many times its error
-    "Fit a line by the median of slopes (Theil and Sen)"
-    n = len(values)
-    i,j = np.triu_indices(n, max(1, n//8))
-    slope = np.median((values[j]-values[i])/(j-i))
-    rest = values - slope*np.arange(n)
-    error = 1.5*np.median(np.abs(rest-np.median(rest)))/max((np.arange(n).std()*n**.5), 1e-9)
-    return slope*(n-1), abs(slope)/max(error, 1e-9)
-
-# %% ../nbs/56_check.ipynb #71fbe838
-def _drifts(grey, colour): # (n,) or None, (n, 3): logarithms
+# %% ../nbs/56_check.ipynb #07e783de
+def _drifts(level, colour, lights): # (n,), (n, 3): logarithms; (n, 3)
     "Find a drift of strength and colour"
-    change,sure = (0, 0) if grey is None else _trend(grey)
-    if abs(change) > .1 and sure > 6:
+    change,sure = _trend(level, lights)
+    if abs(change) > .1 and sure > 5:
         yield Finding('drift of strength', 'warning', [], float(np.expm1(change)), f"lamps change by {100*np.expm1(change):+.0f} % over the session",
                       "let the lamp warm up; correct with a white card or equalise()")
-    changes = [_trend(o) for o in colour.T]
+    changes = [_trend(o, lights) for o in colour.T]
     k = max(range(3), key=lambda k: abs(changes[k][0]))
-    if abs(changes[k][0]) > .04 and changes[k][1] > 6:
+    if abs(changes[k][0]) > .04 and changes[k][1] > 5:
         yield Finding('drift of colour', 'warning', [], float(np.expm1(changes[k][0])), f"{'red green blue'.split()[k]} changes by {100*np.expm1(changes[k][0]):+.0f} % over the session",
                       "fix the white balance; correct with a white card or equalise()")
 
-# %% ../nbs/56_check.ipynb #0b42f039
+# %% ../nbs/56_check.ipynb #a105b5f0
 def _card(box, hw): # (x, y, w, h), height and width -> two slices
     "Return rows and columns of a card"
     try: x,y,w,h = (int(o) for o in box)
@@ -355,7 +352,7 @@ def white_card(cap, # `Capture`
     strength = level/cosine[:,None]
     return (strength/np.exp(np.log(strength).mean(0))).astype(np.float32)
 
-# %% ../nbs/56_check.ipynb #db2180e5
+# %% ../nbs/56_check.ipynb #1c06fbf3
 def _fall_off(cap): # `Capture` -> 1/D in half diagonals of the picture, and the share of what is unexplained that it explains
     "Estimate the fall-off of near lamps"
     x,on = _thumbnails(cap, 16)
@@ -372,7 +369,7 @@ def _fall_off(cap): # `Capture` -> 1/D in half diagonals of the picture, and the
     left = values - slope*product
     return float(slope), float(1 - np.abs(left).sum()/max(np.abs(values).sum(), 1e-9))
 
-# %% ../nbs/56_check.ipynb #0b6526d1
+# %% ../nbs/56_check.ipynb #79951a1a
 def _near_lamps(cap):
     "Find out whether lamps are near"
     if len(cap) < 12: return
@@ -381,7 +378,7 @@ def _near_lamps(cap):
         yield Finding('near lamps', 'warning', [], 1/slope, f"light falls off over the picture: lamps are at about {1/slope:.1f} half diagonals",
                       "give positions of the lamps, or move them farther away")
 
-# %% ../nbs/56_check.ipynb #89e0a91b
+# %% ../nbs/56_check.ipynb #ab7e6456
 def _fine(tiles): # (k, h, w) -> (k, h, w)
     "Return the finest structure of tiles"
     log = np.log(np.maximum(tiles, 0)+.03)
@@ -396,7 +393,7 @@ def _sharpness(tiles, # (n, k, h, w) grey
     share = (fine*predicted).sum(1)/np.maximum((predicted*predicted).sum(1), 1e-9)
     return np.log(np.maximum(share, .02))
 
-# %% ../nbs/56_check.ipynb #efe946ae
+# %% ../nbs/56_check.ipynb #d855c400
 def _blurred(tiles, lights, names):
     "Find photos that are less sharp than the others"
     if len(names) < 9: return
@@ -409,7 +406,7 @@ def _blurred(tiles, lights, names):
         yield Finding('blurred', 'warning', [names[i] for i in bad], float(np.exp(sharp[bad].min())), f"fine structure is down to {100*np.exp(sharp[bad].min()):.0f} % of the expected",
                       "refocus or steady the camera and take them again, or leave them out")
 
-# %% ../nbs/56_check.ipynb #5908e36c
+# %% ../nbs/56_check.ipynb #a8e22fed
 def _moved(found, names): # `Movement`
     "Find photos that moved"
     bad = np.flatnonzero(found.moved & [not o for o in found.objections])
@@ -426,7 +423,7 @@ def _same_photos(cap, names): # `Capture`, small
         yield Finding('same photo twice', 'error', [names[k] for o in pairs for k in o], len(pairs), f"{_counted(len(pairs), 'pair')} of equal photos with different lights",
                       "a photo was copied under a second name: put the right one there")
 
-# %% ../nbs/56_check.ipynb #28da4a29
+# %% ../nbs/56_check.ipynb #75726663
 _COLOURS = dict(error='#c0392b', warning='#e07b39', note='#31688e')
 
 def _worst(found, k=6): # list of `Finding` -> name of a photo -> its gravest finding
@@ -445,7 +442,7 @@ def _draw_lights(ax, cap, worst):
         mine = [name in worst and worst[name].severity == severity for name in cap.names]
         if any(mine): ax.scatter(*cap.lights[mine,:2].T, s=34, c=colour, label=severity)
 
-# %% ../nbs/56_check.ipynb #198cd9e4
+# %% ../nbs/56_check.ipynb #4c237314
 @mpl.rc_context(_style)
 def show_findings(cap, # `Capture`
                   found, # list of `Finding`
@@ -467,7 +464,7 @@ def show_findings(cap, # `Capture`
         ax.set_xlabel(_printable(name)[-22:], size=7, labelpad=2)
     return _save(fig, out)
 
-# %% ../nbs/56_check.ipynb #38442ef8
+# %% ../nbs/56_check.ipynb #3ac6cce0
 _WORK = 320   # pixels: longest side of the photos that most checks look at
 
 class _Checked(NamedTuple):
@@ -499,7 +496,7 @@ def _from_folder(path, linear): # -> `_Checked`
     photos = _from_files(source, read, hw, small.linear)
     return _Checked(small._with(names=source.names), looks, photos, [str(o.message) for o in said if issubclass(o.category, UserWarning)])
 
-# %% ../nbs/56_check.ipynb #f097f73e
+# %% ../nbs/56_check.ipynb #45323e93
 def _sharp_tiles(photos): # `_Photos` -> (n, k, h, w)
     "Return full-size tiles of all photos"
     greys = _small(photos)
@@ -509,8 +506,8 @@ def _sharp_tiles(photos): # `_Photos` -> (n, k, h, w)
 def _loading(said): # warnings
     for text in said: yield Finding('loading', 'warning', [], 0., *([*text.rsplit(': ', 1), 'see the message'][:2] if ': ' in text else [text, 'check it']))
 
-# %% ../nbs/56_check.ipynb #20b1ade5
-def _by_card(white, names): # (n, 3) strengths, n names
+# %% ../nbs/56_check.ipynb #27175d4b
+def _by_card(white, lights, names): # (n, 3) strengths, (n, 3), n names
     "Find lamps that differ on a white card"
     log = np.log(white)
     grey = log.mean(1)
@@ -518,9 +515,9 @@ def _by_card(white, names): # (n, 3) strengths, n names
     if bad.size:
         yield Finding('exposure differs', 'warning', [names[i] for i in bad], float(np.exp(grey[bad[0]])), f"{_counted(len(bad), 'lamp')} more than 20 % from the median on the card",
                       "correct the photos: equalise(capture, white_card(capture, box))")
-    if len(names) >= 8: yield from _drifts(grey, log - grey[:,None])
+    if len(names) >= 12: yield from _drifts(grey, log - grey[:,None], lights)
 
-# %% ../nbs/56_check.ipynb #d4b4c424
+# %% ../nbs/56_check.ipynb #147b7ebd
 def _all_findings(c, white=None): # `_Checked`, strengths (n, 3) from a card
     "Yield all findings"
     names,lights = c.small.names, c.small.lights
@@ -529,7 +526,7 @@ def _all_findings(c, white=None): # `_Checked`, strengths (n, 3) from a card
     yield from _same_lights(lights, names)
     yield from _exposure(c.looks, names)
     yield from _coding(c.looks, names)
-    if white is not None: yield from _by_card(white, names)
+    if white is not None: yield from _by_card(white, lights, names)
     c = c.lit()
     names,lights = c.small.names, c.small.lights
     if len(names) < 3 or min(c.small.shape[1:3]) < 16: return
@@ -542,7 +539,7 @@ def _all_findings(c, white=None): # `_Checked`, strengths (n, 3) from a card
     yield from _blurred(_sharp_tiles(c.photos), lights, names)
     yield from _moved(_movement(c.photos), names)
 
-# %% ../nbs/56_check.ipynb #c16d5ead
+# %% ../nbs/56_check.ipynb #6acb5936
 def check_capture(capture, # `Capture`, or the path of its folder or `.lp`
                   linear=None, # for a path: whether values are linear; None: as the PNG files say, else sRGB-coded
                   white=None, # x, y, width, height of a white card in the photos, pixels
