@@ -6,22 +6,29 @@
 __all__ = ['Capture', 'capture_files', 'captures_in']
 
 # %% ../nbs/03_capture.ipynb #82a513c8
-import copy, os, re, warnings
+import copy, csv, json, os, re, unicodedata, warnings, zlib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import lru_cache, partial
+from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 import numpy as np
 import matplotlib.pyplot as plt
 from fastcore.basics import patch
 from fastprogress.fastprogress import progress_bar
+from scipy.io import loadmat, whosmat
 from .core import *
-from .core import _printable, _within
+from .core import _printable, _read_bytes, _within
 from .lights import *
-from .lights import _as_text
+from illuminet.lights import (
+    _as_float, _as_text, _axes, _direction_column, _lp_rows, _no_direction, _number, _read_vectors, _trailing, _unit_rows,
+    _vector)
 from .images import *
-from .images import _as_images, _as_mask, _counted, _decode, _fit, _open_picture, _resize
-from .images import _says_linear, _suffixes, _warn_of_alpha, _warn_of_pages
+from .images import _as_images, _as_mask, _counted, _decode, _fit, _open_picture, _peek, _resize, _resized_mask
+from .images import _says_linear, _suffixes, _warn_once, _warn_of_pictures, _Way
+from .near_lamps import distant_photos, locate_lamps
 
 # %% ../nbs/03_capture.ipynb #52700306
 class Capture:
@@ -101,13 +108,6 @@ def float(self:Capture,
     if linear is None or linear == self.linear: return res
     return srgb_to_linear(res) if linear else linear_to_srgb(res)
 
-# %% ../nbs/03_capture.ipynb #68904442
-def _resized_mask(mask, wh): # (h, w) bool, or None; width and height
-    "A smaller mask"
-    if mask is None: return None
-    cover = _resize(np.repeat(mask[...,None], 3, axis=2).astype(np.float32), wh)[...,0]
-    return cover >= min(.5, cover.max())
-
 # %% ../nbs/03_capture.ipynb #e5ae6bf1
 @patch
 def resize(self:Capture,
@@ -135,55 +135,132 @@ def show(self:Capture,
     plt.show()
 
 # %% ../nbs/03_capture.ipynb #ccceb6ca
+def _natural(name): # of a file
+    "Return a key that sorts names as people number them"
+    parts = re.split(r'([0-9]+)', unicodedata.normalize('NFC', name))
+    return [(int(o), '') if i % 2 else (0, o) for i,o in enumerate(parts)], name
+
 def _folder(path): # a folder
-    "Files of a folder, sorted by name, without hidden ones"
-    try: return sorted(f for f in path.iterdir() if not f.name.startswith('.') and not f.is_dir())
+    "List the files of a folder, sorted by name, without hidden ones"
+    try: files = [f for f in path.iterdir() if not f.name.startswith('.') and not f.is_dir()]
     except OSError as e:
         raise InputError(f"{path}: cannot be read ({e.strerror or e}): check the path and your rights") from e
+    return sorted(files, key=lambda f: _natural(f.name))
 
 def _photos(path): # a folder
-    "Pictures in a folder"
+    "List the pictures in a folder"
     return [f for f in _folder(path) if f.suffix.lower() in _suffixes]
 
 # %% ../nbs/03_capture.ipynb #541945e1
 def _inside(files, folder):
-    "Paths to open, with links resolved; `InputError` for one that leads out of the folder, unless that is allowed"
+    "Resolve links of paths to open; raise an `InputError` for one that leads out of the folder, unless that is allowed"
     if os.environ.get('ILLUMINET_FOLLOW_LINKS') == '1': return files
     hint = "put the file itself there or, if you trust it, set the environment variable ILLUMINET_FOLLOW_LINKS=1"
     return [_within(f, folder, hint) for f in files]
 
-# %% ../nbs/03_capture.ipynb #e8658af4
-def _stem(name):
-    "A name without its suffix, in lower case"
-    return Path(name).stem.lower()
+# %% ../nbs/03_capture.ipynb #0185d872
+def _composed(name):
+    "Write accents in one way: letters that combine are joined"
+    return unicodedata.normalize('NFC', _as_text(name))
 
-def _by_name(files, wanted): # paths in a folder; n names -> n paths, or None
-    "The file of each name, if all names are found"
-    for key in (str, str.lower, _stem):
-        found = {key(_as_text(f.name)): f for f in reversed(files)}
-        if len({*map(key, wanted)} & {*found}) == len(wanted): return [found[key(o)] for o in wanted]
+def _any_case(name):
+    "Return a name in lower case"
+    return _composed(name).casefold()
+
+def _stem(name):
+    "Return a name without its suffix, in lower case"
+    return Path(_any_case(name)).stem
+
+# %% ../nbs/03_capture.ipynb #fa468e77
+def _parts(name): # from any computer -> list of str
+    "Split a path into folders and a name"
+    return [o for o in re.split(r'[/\\]+', name) if o not in ('', '.')]
+
+def _absolute(name):
+    "Return whether a path begins at the root of a disk"
+    return bool(re.match(r'[/\\]|[a-z]:', name, re.I))
+
+# %% ../nbs/03_capture.ipynb #99b050ef
+_PLACES = 100   # folders that a light file may name, at most
+
+def _place_of(base, folders, root): # folder, parts of a path, folder that must not be left -> folder, or None
+    "Follow a relative path, without links"
+    place = Path(os.path.normpath(Path(base, *folders)))
+    whole,inner = Path(os.path.abspath(root)),Path(os.path.abspath(place))
+    return place if inner == whole or whole in inner.parents else None
+
+# %% ../nbs/03_capture.ipynb #577db792
+def _by_name(base, # folder in which paths begin
+             names, # n lists of parts
+             root, # folder that must not be left
+             ): # n paths, or None
+    "Find the file of each name, if all are there"
+    places = [_place_of(base, o[:-1], root) for o in names]
+    if None in places or len({*places}) > _PLACES or not all(o.is_dir() for o in {*places}): return None
+    files = {place: _photos(place) for place in {*places}}
+    for key in (_composed, _any_case, _stem):
+        found = {(place, key(f.name)): f for place in files for f in reversed(files[place])}
+        wanted = [(place, key(o[-1])) for place,o in zip(places, names)]
+        if len({*wanted}) == len(names) and {*wanted} <= {*found}: return [found[o] for o in wanted]
+
+# %% ../nbs/03_capture.ipynb #d47489af
+def _root_of(lp, given): # light file, path that was given -> folder
+    "Return the folder that holds the whole capture"
+    if given.is_dir() and given != lp.parent: return given
+    here = lp.parent.absolute()
+    return here.parent if here.name.lower() == 'assembly-files' else lp.parent
+
+def _by_path(lp, names, root): # light file, n names, folder that must not be left
+    "Find the file of each name: as written, then by ever fewer of its last parts; None if some are missing"
+    parts = [_parts(o) or [''] for o in names]
+    if not any(map(_absolute, names)) and (files := _by_name(lp.parent, parts, root)): return files
+    for k in range(min(4, max(map(len, parts))), 0, -1):
+        for base in dict.fromkeys((lp.parent, root)):
+            if files := _by_name(base, [o[-k:] for o in parts], root): return files
 
 # %% ../nbs/03_capture.ipynb #e0b3844e
-_companion = re.compile(r'(mask|normals?|normal_?map|albedo|diffuse|specular|height|depth|means?|medians?|materials?'
-                        r'|plane_\d+|composite|thumb(nail)?)', re.I)
-_unread = tuple('.heic .heif .avif .jp2 .j2k .jxl .gif .exr .hdr .psd '
-                '.dng .cr2 .cr3 .nef .arw .raf .orf .rw2'.split())        # suffixes of other pictures
+_companion = re.compile(r'(\w+[ _-])?(mask|normals?|normal_?map|albedo|diffuse|specular|height|depth|roughness|means?|medians?'
+                        r'|materials?|composite|thumb(nail)?|preview|ambient)([ _-](gt|map|true|truth|ground_?truth))?'
+                        r'|(gt|true|truth|ground_?truth)([ _-]\w+)?|plane_\d+', re.I)
+_unread = tuple('.jp2 .j2k .jxl .gif .hdr .psd .mov .mp4'.split())        # suffixes of other pictures
+
+# %% ../nbs/03_capture.ipynb #1c1002d8
+def _one_of_each(files): # photos -> photos
+    "Take one of the photos that differ in their suffix alone"
+    best = {}
+    for f in sorted(files, key=lambda f: _suffixes.index(f.suffix.lower())): best.setdefault(_stem(f.name), f)
+    return [f for f in files if best[_stem(f.name)] is f]
+
+def _real_photos(files): # pictures in a folder -> photos, other files
+    "Separate photos from masks, maps and twins"
+    photos = _one_of_each([f for f in files if not _companion.fullmatch(f.stem)] or files)
+    kept = {*photos}
+    return photos, [f for f in files if f not in kept]
 
 # %% ../nbs/03_capture.ipynb #63800020
 def _some(names, k=5): # a list of str
-    "The first few names, for a message"
+    "Join the first few names, for a message"
     return ', '.join(names[:k]) + (f' and {len(names)-k} more' if len(names) > k else '')
 
 # %% ../nbs/03_capture.ipynb #e9bd4b02
 def _other_pictures(lp, photos, missing): # paths; names of lights without a photo
-    "Names of files beside a `.lp` file that are missed photos, or pictures that cannot be read"
+    "List files beside a light file that are missed photos, or pictures that cannot be read"
     photos,missing = {*photos},{*missing}
     return [f.name for f in _folder(lp.parent)
             if f not in photos and (f.suffix.lower() in _unread or f.name in missing)]
 
 # %% ../nbs/03_capture.ipynb #77305105
-def _differences(lp, wanted, photos, missing): # the `.lp`; n names; paths; those of the names that were not found
-    "What keeps lights and photos from being paired, for a message"
+def _elsewhere(lp, names, root): # light file, n names, folder of the capture -> a remedy, or None
+    "Notice that the photos are outside of the folder"
+    for name in [o for o in names if o and not _absolute(o)][:1]:
+        photo = Path(os.path.normpath(Path(lp.parent, *_parts(name))))
+        if not photo.is_file() or root in photo.parents: return None
+        both = Path(os.path.commonpath([lp.parent.absolute(), photo.absolute()]))
+        return f"they are in {photo.parent}, outside of the folder: give {both}, which holds both"
+
+# %% ../nbs/03_capture.ipynb #4bd7da37
+def _differences(lp, wanted, photos, missing, remedy=None): # light file; n names; paths; those names not found; what to do
+    "Describe what keeps lights and photos from being paired, for a message"
     known,other = {*map(_stem, wanted)}, _other_pictures(lp, photos, missing)
     unread = {*map(_stem, other)}
     found = {'twice in the file': sorted(o for o,k in Counter(wanted).items() if o and k > 1),
@@ -192,48 +269,226 @@ def _differences(lp, wanted, photos, missing): # the `.lp`; n names; paths; thos
              'of a kind that cannot be read': other}
     numbers = f"{lp}: {_counted(len(wanted), 'light')}, {_counted(len(photos), 'photo')} beside it"
     differ = [numbers, *(f"{what}: {_some(names)}" for what,names in found.items() if any(names))]
-    fix = ('export them as JPEG, PNG, TIFF, BMP or WebP' if other else
-           'put the photos beside the .lp file, or correct its lines')
+    fix = remedy or ('export them as JPEG, PNG, TIFF, BMP or WebP' if other else
+                     'put the photos beside the .lp file, or correct its lines')
     return f"{'; '.join(differ)}: {fix}"
 
+# %% ../nbs/03_capture.ipynb #a3abf820
+def _warn(lp, text):
+    "Warn about a light file"
+    warnings.warn(_printable(f"{lp}: {text}"), UserWarning, stacklevel=3)
+
+def _warn_of_order(lp, wanted, lights, photos, others): # light file; n names; (n, 3); n photos; files left out
+    "Warn that photos and lights are paired by order"
+    why = 'no photo has a name given there' if any(wanted) else 'it has no names'
+    shown = sorted({0, len(photos)//2, len(photos)-1})
+    def light(i): return wanted[i] or '({:.2f} {:.2f} {:.2f})'.format(*lights[i])
+    pairs = ', '.join(f"{photos[i].name} with {light(i)}" for i in shown)
+    without = f", without {_some([f.name for f in others])}" if others else ''
+    _warn(lp, f"{why}: paired by order{without}, {pairs}: if that is not meant, write the names of the photos into it")
+
+def _warn_of_rest(lp, files): # light file, photos that it names
+    "Warn of photos that the light file does not name"
+    used,kinds = {_stem(f.name) for f in files},{f.suffix.lower() for f in files}
+    photos,_ = _real_photos([f for place in {f.parent for f in files} for f in _photos(place)])
+    rest = [f.name for f in photos if _stem(f.name) not in used and f.suffix.lower() in kinds]
+    if rest: _warn(lp, f"does not name {_counted(len(rest), 'photo')} beside it, left out: {_some(rest)}")
+
 # %% ../nbs/03_capture.ipynb #96ada67c
-def _pair(lp, # path of the `.lp`
+def _pair(lp, # path of the light file
           names, # names in it
+          lights, # (n, 3), for the message
+          root, # folder of the capture
           ) -> list: # a file for each name
-    "The photo of each light: by name, or by order if no name is found"
-    files,wanted = _photos(lp.parent), [base_name(o) for o in names]
-    if paired := _by_name(files, wanted): return paired
-    stems = {_stem(_as_text(f.name)) for f in files}
+    "Find the photo of each light: by name, or by order if no name is found"
+    if all(names) and (paired := _by_path(lp, names, root)):
+        _warn_of_rest(lp, paired)
+        return paired
+    files,wanted = _photos(lp.parent), [_composed(base_name(o)) for o in names]
+    stems = {_stem(f.name) for f in files}
     missing = [o for o in wanted if _stem(o) not in stems]
-    photos = [f for f in files if not _companion.fullmatch(f.stem)]
+    photos,others = _real_photos(files)
     if len(photos) != len(wanted) or len(missing) < len(wanted):
-        raise InputError(_differences(lp, wanted, photos, missing))
-    if any(names):
-        first = f'{wanted[0]} with {photos[0].name}'
-        warnings.warn(_printable(f"{lp}: no photo has a name given there: paired by order, {first} and so on"),
-                      UserWarning, stacklevel=3)
+        raise InputError(_differences(lp, wanted, photos, missing, _elsewhere(lp, names, root)))
+    _warn_of_order(lp, wanted, lights, photos, others)
     return photos
 
+# %% ../nbs/03_capture.ipynb #cb82becd
+def _delimiter(rows) -> str: # [(line number, text)]
+    "Find what separates the cells of a table; '' if nothing does"
+    if all(_trailing(text) > 2 for _,text in rows): return ''           # decimal commas
+    for mark in (';', '\t', ','):
+        counts = {text.count(mark) for _,text in rows}
+        if min(counts) > 1 and len(counts) == 1: return mark
+    return ''
+
+# %% ../nbs/03_capture.ipynb #2bf5cf63
+def _table_columns(cells) -> tuple: # lists of str, alike in length -> columns of x, y, z; of the name, or None
+    "Find the columns of a table without a header"
+    numeric = [i for i in range(len(cells[0])) if all(_number.fullmatch(o[i]) for o in cells)]
+    if len(numeric) < 3: return None, None
+    numbers = np.array([[_as_float(o[i]) for i in numeric] for o in cells])
+    words = [i for i in range(len(cells[0])) if i not in numeric]
+    first = _direction_column(numbers, bool(words)) if len(numeric) > 3 else 0
+    return numeric[first:first+3], words[0] if words else numeric[0] if first else None
+
+def _named_column(header, axes): # words, columns of x, y, z -> column, or None
+    "Find the column of names by a header"
+    rest = [i for i in range(len(header)) if i not in axes]
+    likely = [i for i in rest if re.search('name|file|image|photo|picture|img|path', header[i], re.I)]
+    return (likely or rest or [None])[0]
+
+# %% ../nbs/03_capture.ipynb #96823a70
+def _read_table(path) -> tuple: # n names, n vectors
+    "Read a table of lights"
+    rows = _lp_rows(path)
+    mark = _delimiter(rows) if rows else ''
+    if not mark: return _read_vectors(path)
+    cells = [[o.strip().strip('"') for o in next(csv.reader([text], delimiter=mark))] for _,text in rows]
+    cells = [o+['']*(len(cells[0])-len(o)) for o in cells]
+    axes,name = _axes(cells[0]),None
+    if axes:
+        name,header = _named_column(cells[0], axes), cells.pop(0)
+        rows = rows[1:]
+    else: axes,name = _table_columns(cells)
+    if not axes or not cells: raise InputError(f"{path}: no columns x, y and z: name them in the first line")
+    vectors = [_vector([o[k] for k in axes], f'{path}, line {i}') for (i,_),o in zip(rows, cells)]
+    return ['' if name is None else o[name] for o in cells], vectors
+
+# %% ../nbs/03_capture.ipynb #ec9a1960
+def _light_of(o, name=''): # an entry of a list -> name, vector; None if it is no light
+    "Read one light of a JSON file"
+    if isinstance(o, dict):
+        axes = _axes([*o])
+        vector = [[*o.values()][i] for i in axes] if axes else next((v for v in o.values() if _is_vector(v)), None)
+        name = next((v for v in o.values() if isinstance(v, str)), name)
+    elif isinstance(o, list) and o and isinstance(o[0], str): name,vector = o[0], o[1:]
+    else: vector = o
+    return (name, tuple(map(float, vector))) if _is_vector(vector) else None
+
+def _is_vector(o) -> bool: # anything
+    "Return whether a JSON value is three numbers"
+    return isinstance(o, list) and len(o) == 3 and all(type(v) in (int, float) for v in o)
+
+# %% ../nbs/03_capture.ipynb #c65c3895
+def _lights_in(o, names=()): # JSON value, names for its entries -> list of (name, vector), or None
+    "Find the lights in a JSON value"
+    if isinstance(o, list):
+        lights = [_light_of(v, names[i] if i < len(names) else '') for i,v in enumerate(o)]
+        return lights if lights and all(lights) else None
+    if not isinstance(o, dict): return None
+    lights = [_light_of(v, k) for k,v in o.items()]
+    if lights and all(lights): return lights
+    lists = [v for v in o.values() if isinstance(v, list)]
+    names = next((v for v in lists if v and all(isinstance(n, str) for n in v)), ())
+    return next((found for v in lists if (found := _lights_in(v, names))), None)
+
+def _read_json(path) -> tuple: # n names, n vectors
+    "Read a JSON file of lights"
+    try: lights = _lights_in(json.loads(_read_bytes(path, 10_000_000)))
+    except (ValueError, RecursionError) as e: raise InputError(f"{path}: no JSON ({e}): write it again") from e
+    if not lights: raise InputError(f"{path}: holds no lights: write a list of objects with file, x, y and z")
+    for name,v in lights:
+        if why := _no_direction(v): raise InputError(f"{path}: {name} {v} {why}: give a direction of non-zero length")
+    return [name for name,_ in lights], [v for _,v in lights]
+
+# %% ../nbs/03_capture.ipynb #92e38371
+_MAT_BYTES = 16_000_000   # of a MATLAB file, unpacked, at most
+
+def _check_mat(raw, path): # bytes of the file
+    "Raise an `InputError` for a MATLAB file that is of another kind, or too large once unpacked"
+    if raw[:10] == b'MATLAB 7.3' or raw[:4] == b'\x89HDF':
+        raise InputError(f"{path}: is of version 7.3: save it with -v7 in MATLAB, or as text")
+    order = 'big' if raw[126:128] == b'MI' else 'little'
+    at,total = 128,len(raw)
+    while raw[124:128] != b'' and at+8 <= len(raw) and raw[126:128] in (b'IM', b'MI'):
+        kind,size = (int.from_bytes(raw[i:i+4], order) for i in (at, at+4))
+        if kind == 15:                                                    # packed
+            unpack = zlib.decompressobj()
+            total += len(unpack.decompress(raw[at+8:at+8+size], _MAT_BYTES))
+            if unpack.unconsumed_tail or total > _MAT_BYTES: raise InputError(f"{path}: too large: save the lights alone")
+        at += 8+size
+
+# %% ../nbs/03_capture.ipynb #e59723e0
+def _read_mat(path) -> tuple: # n empty names, n vectors
+    "Read the directions in a MATLAB file"
+    raw = _read_bytes(path, _MAT_BYTES)
+    _check_mat(raw, path)
+    try:
+        about = [(name, shape) for name,shape,kind in whosmat(BytesIO(raw)) if kind in ('double', 'single')
+                 and len(shape) == 2 and 3 in shape]
+        about.sort(key=lambda o: not re.search('light|dir|^[ls]$', o[0], re.I))
+        if not about: raise ValueError('no matrix of three columns')
+        a = np.asarray(loadmat(BytesIO(raw), variable_names=[about[0][0]])[about[0][0]], np.float64)
+    except MemoryError: raise
+    except Exception as e: raise InputError(f"{path}: cannot be read ({e}): save the directions as text") from e
+    vectors = a if a.shape[1] == 3 else a.T
+    return ['']*len(vectors), [_vector([f'{o:.9g}' for o in v], f'{path}, row {i+1}') for i,v in enumerate(vectors)]
+
+# %% ../nbs/03_capture.ipynb #748a6f58
+_TABLES = {'.csv': _read_table, '.txt': _read_table, '.json': _read_json, '.mat': _read_mat}
+
+def _listed_names(folder): # -> list of str; empty if there is no list
+    "Read the names in `filenames.txt`"
+    lists = [f for f in _folder(folder) if f.name.lower() in ('filenames.txt', 'file_names.txt')]
+    return [text for _,text in _lp_rows(*_inside(lists[:1], folder))] if lists else []
+
+def _read_lights(path) -> tuple: # a light file -> n names, (n, 3) vectors of any length
+    "Read names and vectors of a light file of any kind"
+    names,vectors = _TABLES.get(path.suffix.lower(), _read_vectors)(path)
+    listed = [] if any(names) else _listed_names(path.parent)
+    return listed if len(listed) == len(names) else names, np.array(vectors)
+
+# %% ../nbs/03_capture.ipynb #edc6fd22
+def _strengths(folder, names): # n names -> (n, 3), or None
+    "Read the strengths of lamps, red, green and blue, in the order of the names"
+    files = [f for f in _folder(folder) if re.fullmatch(r'light_?intensit(y|ies)\.txt', f.name, re.I)]
+    if not files: return None
+    rows,listed = _lp_rows(*_inside(files[:1], folder)), _listed_names(folder)
+    try: table = np.array([[*map(_as_float, text.split())] for _,text in rows])
+    except ValueError: table = np.zeros(0)
+    if table.ndim != 2 or table.shape[1] not in (1, 3) or len(table) != len(names):
+        raise InputError(f"{files[0]}: {len(rows)} lines for {len(names)} lights: write three numbers for each")
+    if not np.isfinite(table).all() or table.min() <= 0 or table.max() > 1000*table.min():
+        raise InputError(f"{files[0]}: strengths {table.min():g} to {table.max():g}: all have to be above zero, and alike")
+    order = {_stem(o): i for i,o in enumerate(listed)}
+    if len(order) == len(names) and {*map(_stem, names)} == {*order}: table = table[[order[_stem(o)] for o in names]]
+    return np.broadcast_to(table, (len(names), 3))
+
 # %% ../nbs/03_capture.ipynb #23aaeeb6
-def _check_same(folder, found, real): # `.lp` files of the folder, and the paths to open
-    "`InputError` unless all light files have the same names and lights"
+_LIGHTS = re.compile(r'(lights?|lamps?|directions?|positions?)([ _-]?(dirs?|directions?|vectors?|positions?|list|table))?', re.I)
+
+def _light_files(folder):
+    "List the light files in a folder"
+    files = _folder(folder)
+    return ([f for f in files if f.suffix.lower() == '.lp'] or
+            [f for f in files if f.suffix.lower() in _TABLES and _LIGHTS.fullmatch(f.stem)])
+
+def _check_same(folder, found, real): # light files of the folder, and the paths to open
+    "Raise an `InputError` unless all light files have the same names and lights"
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        (names,lights),*others = map(read_lp, real)
+        (names,lights),*others = map(_read_lights, real)
     for file,(other_names,other_lights) in zip(found[1:], others):
         same = [*map(base_name, other_names)] == [*map(base_name, names)]
-        if not same or np.abs(other_lights-lights).max() > 1e-3:
+        if not same or np.abs(_unit_rows(other_lights)-_unit_rows(lights)).max() > 1e-3:
             raise InputError(f"{folder}: {found[0].name} and {file.name} differ: "
                              "give the path of the one you mean, or remove the other")
 
 # %% ../nbs/03_capture.ipynb #7ed3be7e
-def _find_lp(path, # a folder or a `.lp` file
-             ) -> Path: # the `.lp` file
-    "The one `.lp` of a capture"
+def _below(folder): # -> list of paths
+    "List the light files in the folders of a folder that has none"
+    folders = sorted(o for o in folder.iterdir() if o.is_dir() and not o.is_symlink() and o.name[0] != '.')[:1000]
+    return [f for o in folders for f in _light_files(o)]
+
+def _find_lp(path, # a folder or a light file
+             ) -> Path: # the light file
+    "Find the one light file of a capture"
     path = Path(path)
     if not path.is_dir(): return path
-    found = [f for f in _folder(path) if f.suffix.lower() == '.lp']
+    found = _light_files(path)
     real = _inside(found, path)
+    if not found and len(below := _below(path)) == 1: return below[0]
     if not found:
         raise InputError(f"{path}: no .lp file, {_counted(len(_photos(path)), 'photo')}: "
                          "add one, a line 'name x y z' for each photo")
@@ -241,18 +496,62 @@ def _find_lp(path, # a folder or a `.lp` file
     return found[0]
 
 # %% ../nbs/03_capture.ipynb #e11865a3
-def _named_files(path): # as for `capture_files`
-    "The names of the photos, the paths to open, and the lights"
+class _Found(NamedTuple):
+    "A capture on disk"
+    names:list              # of n photos
+    files:list              # n paths to open
+    lights:np.ndarray       # (n, 3) unit vectors; None for a single photo
+    folders:tuple = ()      # that may hold a mask
+    strengths:np.ndarray = None # of the lamps, (n, 3)
+    vectors:np.ndarray = None   # of the light file, (n, 3): directions, or positions in any unit
+
+def _is_photo(path): # a path
+    "Return whether a path is that of a photo"
+    return path.suffix.lower() in _suffixes and not path.is_dir()
+
+def _named_files(path): # as for `capture_files` -> `_Found`
+    "Find the photos of a capture, their names and their lights"
+    path = Path(path)
+    if _is_photo(path): return _Found([path.name], [path], None)
     lp = _find_lp(path)
-    names,lights = read_lp(*_inside([lp], lp.parent) if Path(path).is_dir() else [lp])
-    files = _pair(lp, names)
-    return [f.name for f in files], _inside(files, lp.parent), lights
+    root = _root_of(lp, path)
+    names,vectors = _read_lights(*_inside([lp], root) if path.is_dir() else [lp])
+    files = _pair(lp, names, vectors, root)
+    if root != lp.parent and {f.parent for f in files} == {lp.parent}:
+        raise InputError(f"{path}: no light file in it, one in {lp.parent.name}: give {lp.parent}")
+    strengths = _strengths(lp.parent, [f.name for f in files])
+    folders = tuple(dict.fromkeys((lp.parent, files[0].parent, root)))
+    return _Found([f.name for f in files], _inside(files, root), _unit_rows(vectors), folders, strengths,
+                  np.asarray(vectors, np.float64))
 
 # %% ../nbs/03_capture.ipynb #c01802d7
-def capture_files(path, # folder, or `.lp` file beside the photos
-                  ) -> tuple: # n paths of photos, lights (n, 3)
-    "Which photo belongs to which light"
-    return _named_files(path)[1:]
+def capture_files(path, # folder, or light file beside the photos; or one photo
+                  ) -> tuple: # n paths of photos, lights (n, 3); None for one photo
+    "Find which photo belongs to which light"
+    found = _named_files(path)
+    return found.files, found.lights
+
+# %% ../nbs/03_capture.ipynb #a03fbec6
+def _asked(name, value): # of an environment variable; True, False or None
+    "Return what was asked for, by argument or by environment variable"
+    return {'0': False, '1': True}.get(os.environ.get(name)) if value is None else value
+
+def _linear(files, linear) -> bool: # n photos; True, False, or None: as the first photo notes
+    "Return whether values of photos are linear"
+    linear = _asked('ILLUMINET_LINEAR', linear)
+    return _says_linear(files[0]) if linear is None else bool(linear)
+
+def _way_of(files, linear=None, allow_large=None): # n photos; as for `Capture.load` -> `_Way`
+    "Find how to open all photos of a capture"
+    way = _Way(large=bool(_asked('ILLUMINET_ALLOW_LARGE', allow_large)), linear=_linear(files, linear))
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool: turns,whites = zip(*pool.map(partial(_peek, way=way), files))
+    if len({*turns}) > 1:
+        other = next(i for i,turn in enumerate(turns) if turn != turns[0])
+        _warn(files[0], f"turned by its EXIF data ({turns[0]}) unlike {files[other].name} ({turns[other]}), "
+                        "as by a camera that looks down: all photos are taken as stored")
+    if whites[0] and any(not np.allclose(o or 0, whites[0], rtol=.01) for o in whites):
+        _warn(files[0], "its white balance is used for all photos, which note several")
+    return way._replace(upright=len({*turns}) == 1, white=whites[0])
 
 # %% ../nbs/03_capture.ipynb #984a6f24
 def _ahead(pool, # executor
@@ -293,16 +592,27 @@ def _room_for(files, first, wh): # n photos; the first, decoded (h, w, 3); width
     images[0] = first
     return images
 
+# %% ../nbs/03_capture.ipynb #7734ea76
+def _common_alpha(files, opaque): # n paths; number -> (h, w) bool, or None -> (h, w) bool, or None
+    "Find the pixels that are opaque in all photos, with a warning; None if all are, or none"
+    masks = [o for o in opaque.values() if o is not None]
+    if not masks: return None
+    mask = np.logical_and.reduce(masks)
+    what = 'they do not count, as with a mask' if mask.any() else 'no pixel is opaque in all photos, so this is left out'
+    _warn_once(files, [opaque[i] is not None for i in range(len(files))], f'transparent pixels: {what}')
+    return mask if mask.any() else None
+
 # %% ../nbs/03_capture.ipynb #0e16e13c
 def _read_images(files, # n photos
                  size=None, # longest side, pixels
                  progress=None, # a bar: True, False, or None if there is much to read
-                 ) -> np.ndarray: # (n, h, w, 3)
+                 way=_Way(), # how to open them
+                 ) -> tuple: # (n, h, w, 3), (h, w) bool or None: where all are opaque, (width, height) of a whole photo
     "Decode photos of one size and type into one array"
-    wh = _open_picture(files[0]).size
-    def read(f): return _decode(f, size, wh)
-    first,pages,clear = read(files[0])
-    images,pages,clear = _room_for(files, first, wh), [pages], [clear]
+    first = _decode(files[0], size, None, way)
+    wh = first.picture.size
+    def read(f): return _decode(f, size, wh, way)
+    images,pictures,opaque = _room_for(files, first.image, wh), [first.picture], {0: first.opaque}
     if progress is None: progress = wh[0]*wh[1]*len(files) > 3e8 or len(files) > 5000
     pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1))
     try:
@@ -311,41 +621,139 @@ def _read_images(files, # n photos
                 raise InputError(f"{files[i]}: {photo.image.dtype} pixels, {files[0].name} has {images.dtype}: "
                                  "export all with the same depth")
             images[i] = photo.image
-            pages.append(photo.pages)
-            clear.append(photo.clear)
+            pictures.append(photo.picture._replace(image=None))
+            opaque[i] = photo.opaque
     finally: pool.shutdown(cancel_futures=True)
-    _warn_of_pages(files, pages)
-    _warn_of_alpha(files, clear)
-    return images
+    _warn_of_pictures(files, pictures)
+    return images, _common_alpha(files, opaque), wh
+
+# %% ../nbs/03_capture.ipynb #08dbf855
+_BITS = 8, 10, 12, 14
+
+def _used_bits(largest:int) -> int: # largest value of 16-bit photos
+    "Return how many bits the values of 16-bit photos use"
+    return next((bits for bits in _BITS if largest < 1<<bits), 16) if largest else 16
+
+# %% ../nbs/03_capture.ipynb #46027d45
+class _Values(NamedTuple):
+    "How stored values become those of a capture"
+    scale:float = 1                # factor on stored values
+    linear:bool = False            # are they linear?
+    gains:np.ndarray = None        # (n, 3) factors on linear values; None: none
+
+    def change(self): return self.scale != 1 or self.gains is not None
+def _recoded(x, scale, linear, gain, display): # floats, 0..1 for the whole range of the type -> floats
+    "Convert values in floats"
+    x = np.minimum(x*np.float32(scale), 1) if scale > 1 else x*np.float32(scale)
+    if gain == 1: return linear_to_srgb(x) if linear and display else x
+    y = (x if linear else srgb_to_linear(x))*np.float32(gain)
+    return y if linear and not display else linear_to_srgb(y)
+
+@lru_cache(1024)
+def _table(dtype, out, *how): # types of whole numbers; the rest of `_recoded` -> (256,) or (65536,)
+    "Convert every value that a type has"
+    top,white = np.iinfo(dtype).max, np.iinfo(out).max
+    return (_recoded(np.arange(top+1, dtype=np.float32)/top, *how)*white).round().astype(out)
+
+# %% ../nbs/03_capture.ipynb #e5d110ca
+def _out_type(dtype, values): # of stored values, `_Values` -> numpy type
+    "Return the type of converted values: steps of lamps need 16 bits"
+    return np.dtype(np.uint16) if dtype == np.uint8 and values.gains is not None else dtype
+
+def _convert(a, i, values, display=False): # (..., 3) values of photo i; code linear values? -> (..., 3)
+    "Convert the stored values of a photo"
+    if not values.change() and not (values.linear and display): return a
+    gains = (1., 1., 1.) if values.gains is None else map(float, values.gains[i])
+    if a.dtype.kind == 'f':
+        return np.stack([_recoded(a[...,c], values.scale, values.linear, g, display) for c,g in enumerate(gains)], -1)
+    out = str(_out_type(a.dtype, values))
+    return np.stack([_table(str(a.dtype), out, values.scale, values.linear, g, display)[a[...,c]]
+                     for c,g in enumerate(gains)], -1)
+
+# %% ../nbs/03_capture.ipynb #2a698d8e
+def _values_of(found, dtype, largest, linear): # `_Found`, type and largest of stored values, are they linear? -> `_Values`
+    "Find how stored values become those of a capture, with warnings"
+    first,scale = found.files[0],1
+    if dtype == np.uint16 and (bits := _used_bits(int(largest))) < 16:
+        _warn(first, f"values of {bits} bits in 16-bit photos, the largest is {int(largest)}: {2**bits-1} is taken as white")
+        scale = 65535/(2**bits-1)
+    if dtype.kind == 'f' and linear and np.isfinite(largest) and largest > 1:
+        _warn(first, f"linear values up to {largest:.4g}: those of all photos are divided by it")
+        scale = 1/float(largest)
+    if found.strengths is None: return _Values(scale, linear)
+    lo,hi = found.strengths.min(), found.strengths.max()
+    _warn(first.parent, f"lamps of different strengths ({lo:g} to {hi:g} in light_intensities.txt): photos are made equal")
+    return _Values(scale, linear, (lo/found.strengths).astype(np.float32))
+
+# %% ../nbs/03_capture.ipynb #b6502cd6
+def _bench_linear(found, dtype, linear): # `_Found`, type of values; as for `Capture.load` -> bool
+    "Return whether values are linear, by argument, note or layout"
+    if linear is None and found.strengths is not None and dtype == np.uint16 and not _linear(found.files, None):
+        _warn(found.files[0].parent, "16-bit photos beside light_intensities.txt are taken as linear, as in DiLiGenT: "
+                                     "if they are not, pass linear=False (--no-linear)")
+        return True
+    return _linear(found.files, linear)
 
 # %% ../nbs/03_capture.ipynb #0b462ff3
-def _read_mask(folder, # of a capture
+def _read_mask(folders, # that may hold it
                names, # of its photos
                size, # as for `load`
                wh, # width, height of a photo
+               way=_Way(), # as for the photos
                ): # (h, w, 3), or None
-    "The picture `mask` of a capture"
-    masks = [f for f in _photos(folder) if f.stem.lower() == 'mask' and f.name not in names]
-    return read_image(_inside(masks, folder)[0], size, wh) if masks else None
+    "Read the picture `mask` of a capture"
+    for folder in folders:
+        masks = [f for f in _photos(folder) if f.stem.lower() == 'mask' and f.name not in names]
+        if masks: return _decode(_inside(masks, folder)[0], size, wh, way).image
+
+# %% ../nbs/03_capture.ipynb #65bd5148
+def _all_converted(images, values): # (n, h, w, 3), `_Values` -> the same, or a new array if the type changes
+    "Convert the stored values of all photos, in their place if the type allows"
+    if not values.change(): return images
+    out = _out_type(images.dtype, values)
+    res = images if out == images.dtype else np.empty(images.shape, out)
+    for i,a in enumerate(images): res[i] = _convert(a, i, values)
+    return res
+
+# %% ../nbs/03_capture.ipynb #8e376542
+def _number(name, value): # of an environment variable; a number or None
+    "Return a number given by argument or by environment variable"
+    return float(os.environ[name]) if value is None and os.environ.get(name) else value
+
+def _near_lamps(found, read, linear, distance=None, scale=None): # `_Found`; function -> (n, h, w, 3), or None
+    "Return the positions of near lamps in picture widths, with a warning if they are estimated; None for distant lamps"
+    distance,scale = _number('ILLUMINET_DISTANCE', distance), _number('ILLUMINET_SCALE', scale)
+    known = distance is not None or scale is not None
+    if found.vectors is None or not known and read is None: return None
+    lamps,message = locate_lamps(found.vectors, None if known else read(), linear, distance, scale)
+    if message: _warn(found.files[0].parent, message)
+    return lamps
 
 # %% ../nbs/03_capture.ipynb #29597b40
 @patch(cls_method=True)
 def load(cls:Capture,
-         path, # folder, or `.lp` file beside the photos
+         path, # folder, or light file beside the photos; or one photo
          size=None, # longest side in pixels; smaller photos stay as they are
-         linear=None, # whether values are linear; None: as the PNG files say, else sRGB-coded
+         linear=None, # whether values are linear; None: as the files note, else sRGB-coded
          progress=None, # a bar: True, False, or None if there is much to read
+         allow_large=None, # read photos of more pixels than is safe
+         distance=None, # of the lamps, in picture widths; inf: distant; None: as the file or the photos show
+         scale=None, # width of the picture in the unit of lamp positions in the file; None: estimated
          ): # `Capture`
-    "Read a capture: photos, a `.lp` file, perhaps `mask.png`"
-    names,files,lights = _named_files(path)
-    before = [*map(_stamp, files)]
-    images = _as_images(_read_images(files, size, progress))
-    _check_stamps(files, before)
-    folder = Path(path) if Path(path).is_dir() else Path(path).parent
-    mask = _read_mask(folder, names, size, _open_picture(files[0]).size)
-    if linear is None: linear = _says_linear(files[0])
-    return cls.__new__(cls)._with(images=images, lights=lights, names=[*map(_as_text, names)],
-                                  mask=_as_mask(mask, images.shape[1:3]), linear=bool(linear))
+    "Read a capture: photos, a light file, perhaps `mask.png`; or a single photo, whose light is unknown"
+    found = _named_files(path)
+    before = [*map(_stamp, found.files)]
+    way = _way_of(found.files, linear, allow_large)
+    images,opaque,wh = _read_images(found.files, size, progress, way)
+    _check_stamps(found.files, before)
+    largest = 0 if images.dtype == np.uint8 else images.max()
+    values = _values_of(found, images.dtype, largest, _bench_linear(found, images.dtype, linear))
+    images = _as_images(_all_converted(images, values))
+    lamps = _near_lamps(found, lambda: images, values.linear, distance, scale)
+    if lamps is not None: images = distant_photos(images, lamps, values.linear)
+    mask = _read_mask(found.folders, found.names, size, wh, way)
+    return cls.__new__(cls)._with(images=images, lights=found.lights, names=[*map(_as_text, found.names)],
+                                  mask=_as_mask(opaque if mask is None else mask, images.shape[1:3]), linear=values.linear)
 
 # %% ../nbs/03_capture.ipynb #966ad7cd
 def _png_names(names): # of n photos
@@ -388,6 +796,6 @@ def captures_in(folder, # of captures
     "List the captures in a folder"
     folder = Path(folder)
     if not folder.is_dir(): raise InputError(f"{folder}: is not a folder: give the one that holds the captures")
-    found = sorted(o for o in folder.iterdir() if o.is_dir() and any(f.suffix.lower() == '.lp' for f in o.iterdir()))
+    found = sorted(o for o in folder.iterdir() if o.is_dir() and _light_files(o))
     if not found: raise InputError(f"{folder}: holds no capture: give a folder of folders with photos and a .lp file")
     return found

@@ -6,19 +6,19 @@
 __all__ = ['to_float', 'to_uint8', 'srgb_to_linear', 'linear_to_srgb', 'write_png', 'read_image']
 
 # %% ../nbs/02_images.ipynb #09a1a060
-import os, struct, warnings, zlib
+import importlib, io, os, struct, tempfile, warnings, zlib
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 import numpy as np, pyvips, torch
-from PIL import Image, ImageOps
+from PIL import BmpImagePlugin, Image, ImageCms, ImageOps, TiffImagePlugin
 from .core import *
 from .core import _open_file, _printable
 
 # %% ../nbs/02_images.ipynb #7a7a8f31
 def _check_type(a): # any array
-    "`InputError` for types other than uint8, uint16 and floats"
+    "Raise an `InputError` for types other than uint8, uint16 and floats"
     if a.dtype not in (np.uint8, np.uint16) and a.dtype.kind != 'f':
         raise InputError(f"images: type {a.dtype}: give uint8, uint16, or floats in 0..1")
 
@@ -65,7 +65,7 @@ def linear_to_srgb(x, # floats 0..1, array or tensor
 
 # %% ../nbs/02_images.ipynb #2c213853
 def _png_values(image): # as for `write_png`
-    "Values as a PNG holds them, uint8 or uint16"
+    "Return values as a PNG holds them, uint8 or uint16"
     a = np.asarray(image)
     if a.ndim not in (2, 3) or a.ndim == 3 and a.shape[2] != 3:
         raise InputError(f"image: shape {a.shape}: give one picture, (h, w) or (h, w, 3)")
@@ -76,7 +76,7 @@ def _png_values(image): # as for `write_png`
 
 # %% ../nbs/02_images.ipynb #6e0e4f7a
 def _png_rows(a): # (h, w) or (h, w, 3), uint8 or uint16
-    "Bytes of the rows, each as its difference to the row above"
+    "Return the bytes of the rows, each as its difference to the row above"
     big_endian = a.astype('>u2') if a.dtype == np.uint16 else a
     rows = np.ascontiguousarray(big_endian).view(np.uint8).reshape(len(a), -1)
     filtered = np.full((len(a), rows.shape[1]+1), 2, np.uint8)           # 2 is the filter 'up'
@@ -86,7 +86,7 @@ def _png_rows(a): # (h, w) or (h, w, 3), uint8 or uint16
 
 # %% ../nbs/02_images.ipynb #75c494e3
 def _png_chunk(kind, data): # four letters, bytes
-    "A chunk: length, kind, data, checksum"
+    "Pack a chunk: length, kind, data, checksum"
     return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind+data))
 
 # %% ../nbs/02_images.ipynb #1d997f6a
@@ -107,42 +107,58 @@ def write_png(path, # where to
 
 # %% ../nbs/02_images.ipynb #9879abda
 class _Format(NamedTuple):
-    begins:tuple   # first bytes of such a file
+    begins:tuple       # first bytes of such a file
     suffixes:tuple
-    load:object    # of libvips; None: Pillow decodes it
+    load:object = None # of libvips; None: another library decodes it
 
 _FORMATS = dict(
     JPEG=_Format((b'\xff\xd8\xff',), ('.jpg', '.jpeg'), pyvips.Image.jpegload),
     PNG=_Format((b'\x89PNG\r\n\x1a\n',), ('.png',), pyvips.Image.pngload),
     TIFF=_Format((b'II*\0', b'MM\0*', b'II+\0', b'MM\0+'), ('.tif', '.tiff'), pyvips.Image.tiffload),
     WebP=_Format((b'RIFF',), ('.webp',), pyvips.Image.webpload),
-    BMP=_Format((b'BM',), ('.bmp',), None))
+    AVIF=_Format((), ('.avif',), pyvips.Image.heifload),
+    HEIC=_Format((), ('.heic', '.heif')),
+    EXR=_Format((b'\x76\x2f\x31\x01',), ('.exr',)),
+    RAW=_Format((), tuple('.dng .cr2 .cr3 .nef .arw .raf .orf .rw2 .pef .srw'.split())),
+    BMP=_Format((b'BM',), ('.bmp',)))
 _suffixes = tuple(suffix for form in _FORMATS.values() for suffix in form.suffixes)
+
+# %% ../nbs/02_images.ipynb #1cb872dc
+_BRANDS = {b'avif': 'AVIF', b'avis': 'AVIF'} | dict.fromkeys([b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx'], 'HEIC')
+
+def _brand(head): # first bytes of a file -> a key of `_FORMATS`, or None
+    "Return the format of a file that begins as films do"
+    if head[4:8] != b'ftyp': return None
+    size = min(len(head), int.from_bytes(head[:4], 'big'))
+    brands = [head[8:12], *(head[i:i+4] for i in range(16, size, 4))]
+    return next((_BRANDS[brand] for brand in brands if brand in _BRANDS), None)
 
 # %% ../nbs/02_images.ipynb #d549924e
 def _kind(f, path): # a file at its start -> a key of `_FORMATS`
-    "Format of a picture; the file is at its start again"
-    head = f.read(12)
+    "Return the format of a picture; the file is at its start again"
+    if Path(path).suffix.lower() in _FORMATS['RAW'].suffixes: return 'RAW'
+    head = f.read(64)
     f.seek(0)
     for kind,form in _FORMATS.items():
-        if head.startswith(form.begins) and (kind != 'WebP' or head[8:] == b'WEBP'): return kind
+        if head.startswith(form.begins) and (kind != 'WebP' or head[8:12] == b'WEBP'): return kind
+    if kind := _brand(head): return kind
     raise InputError(f"{path}: no picture that can be read: export it as JPEG, PNG, TIFF, BMP or WebP")
 
 # %% ../nbs/02_images.ipynb #4110fd2d
 def _why(e): # an exception
-    "Its message, in a few words"
+    "Return the message of an exception, in a few words"
     if isinstance(e, pyvips.Error): return str(e).strip().split('\n')[-1].strip()
     return (e.strerror if isinstance(e, OSError) else None) or str(e).split('\n')[0] or type(e).__name__
 
 # %% ../nbs/02_images.ipynb #648428b2
-_TOO_MANY = 'more pixels than is safe: if you trust it, raise PIL.Image.MAX_IMAGE_PIXELS'
+_TOO_MANY,_TRUSTED = 'more pixels than is safe', 'if you trust it, pass --allow-large, in Python allow_large=True'
 
 @contextmanager
 def _reading(path, remedy='copy or export it again'):
     "Turn errors of decoders into an `InputError` that names the file"
     try: yield
     except (InputError, MemoryError): raise
-    except Image.DecompressionBombError as e: raise InputError(f"{path}: {_TOO_MANY}") from e
+    except Image.DecompressionBombError as e: raise InputError(f"{path}: {_TOO_MANY}: {_TRUSTED}") from e
     except Exception as e: raise InputError(f"{path}: cannot be read ({_why(e)}): {remedy}") from e
 
 # %% ../nbs/02_images.ipynb #e22177fd
@@ -179,36 +195,39 @@ def _tiff_tags(f, wanted): # a TIFF at its start -> number of a tag -> its value
     return tags
 
 # %% ../nbs/02_images.ipynb #8dc917ee
-def _is_raw_ycc(f): # a TIFF at its start
-    "Does a TIFF hold luma and chroma, but no JPEG?"
+_PACKED = {1, 2, 3, 4, 5, 7, 8, 32773, 32946}                            # ways that libvips can unpack
+
+def _tiff_decoder(f): # a TIFF at its start -> 'BMP' (decode it as one), 'packed', or None
+    "Return what decodes a TIFF, if libvips cannot"
     tags = _tiff_tags(f, (259, 262))                                     # compression, photometric interpretation
-    return tags.get(262) == 6 and tags.get(259) != 7
+    if tags.get(259, 1) not in _PACKED: return 'packed'
+    if tags.get(262) == 6 and tags.get(259) != 7: return 'BMP'
+    return None
 
 # %% ../nbs/02_images.ipynb #afdd4420
-def _look(f, kind): # a file at its start -> does Pillow have to decode it?, number of pictures if a PNG
-    "Find out what libvips does not report"
-    try:
-        pillow = kind == 'BMP' or kind == 'TIFF' and _is_raw_ycc(f)
-        return pillow, _animated(f) if kind == 'PNG' else 1
-    except Exception: return False, 1
+def _decoder(f, kind): # a file at its start, its format -> key of `_WHOLE`, or None: libvips
+    "Return what decodes a picture, if libvips cannot"
+    if kind != 'TIFF': return None if _FORMATS[kind].load else kind
+    try: return _tiff_decoder(f)
+    except Exception: return None
     finally: f.seek(0)
 
 # %% ../nbs/02_images.ipynb #f99718b2
-def _by_pillow(f, kind): # -> a `pyvips.Image`, in memory
-    "Decode a picture that libvips has no decoder for"
-    with Image.open(f, formats=[kind]) as im: return pyvips.Image.new_from_array(np.asarray(im.convert('RGB')))
+class _Way(NamedTuple):
+    "How the photos of a capture are opened, all alike"
+    large:bool=False      # even if they have more pixels than is safe
+    upright:bool=True     # undo the orientation that EXIF data note
+    linear:bool=False     # values are linear, so that colour profiles do not apply
+    white:tuple=None      # white balance of raw files, four numbers; None: as the camera noted
 
-def _loader(f, path, kind, pillow): # an open file, ... -> function of options, which returns a `pyvips.Image`
-    "The function that opens a picture"
-    if pillow: return lambda **options: _by_pillow(f, kind)
-    return partial(_FORMATS[kind].load, os.fsencode(path), fail_on='error')
+_WAY = _Way()
 
 # %% ../nbs/02_images.ipynb #a5b1ee81
 _TYPES = dict(uchar=np.dtype(np.uint8), ushort=np.dtype(np.uint16), float=np.dtype(np.float32))
 _COLOURS = 'b-w', 'grey16', 'srgb', 'rgb', 'rgb16', 'scrgb'
 
 def _known(im, path): # a `pyvips.Image` as decoded -> the same, or one with inks converted
-    "`InputError` for colours and types of pixels that cannot be read"
+    "Convert inks; raise an `InputError` for colours and types of pixels that cannot be read"
     if im.interpretation == 'cmyk' and im.format == 'uchar': im = im.colourspace('srgb')
     if im.interpretation not in _COLOURS:
         raise InputError(f"{path}: its colours are {im.interpretation}, of type {im.format}: export it in grey or RGB")
@@ -220,7 +239,7 @@ def _known(im, path): # a `pyvips.Image` as decoded -> the same, or one with ink
 def _three(im, # `pyvips.Image` of grey, grey and alpha, RGB, RGBA, or RGB and more
            alpha=False, # keep alpha?
            ): # `pyvips.Image` with three channels, or four
-    "Colour or grey as three channels"
+    "Turn colour or grey into three channels"
     if im.bands == 3 or im.bands == 4 and alpha: return im
     if im.bands > 3: return im[:3]
     three = im[0].bandjoin([im[0], im[0]])
@@ -230,7 +249,7 @@ def _three(im, # `pyvips.Image` of grey, grey and alpha, RGB, RGBA, or RGB and m
 def _fit(wh, # width, height
          size, # longest side, or None
          ) -> tuple: # width, height
-    "Size within a square of side `size`, never larger than it is"
+    "Fit a size into a square of side `size`, never larger than it is"
     if size is None: return tuple(wh)
     if isinstance(size, bool) or int(size) != size or size < 1:
         raise InputError(f"size: {size!r}: give the longest side in pixels, a whole number above 0")
@@ -238,47 +257,306 @@ def _fit(wh, # width, height
 
 # %% ../nbs/02_images.ipynb #8e5725f1
 def _shrinkage(wh, size): # as for `_fit`
-    "By how much a decoder may shrink a picture that is then resampled"
+    "Return by how much a decoder may shrink a picture that is then resampled"
     fitted = _fit(wh, size)
     return max(k for k in (1, 2, 4, 8) if all(a//k >= b for a,b in zip(wh, fitted)))
 
-# %% ../nbs/02_images.ipynb #e3887655
+# %% ../nbs/02_images.ipynb #e75342df
+def _check_pixels(wh, path, large): # width and height; for the message; read it all the same?
+    "Raise an `InputError` for a picture that is too large to be safe"
+    if large or not Image.MAX_IMAGE_PIXELS or wh[0]*wh[1] <= 2*Image.MAX_IMAGE_PIXELS: return
+    raise InputError(f"{path}: {_TOO_MANY}, {wh[0]}x{wh[1]}: {_TRUSTED}")
+
+# %% ../nbs/02_images.ipynb #ba1ae2b0
+class _Profile(NamedTuple):
+    "An embedded colour profile"
+    name:str        # its description; '' if it cannot be read
+    space:str       # of its values: 'RGB', 'GRAY', 'CMYK'
+    plain:bool      # does it mean what sRGB means?
+
+@lru_cache(16)
+def _profile(data): # bytes of the ICC profile -> `_Profile`
+    "Read a colour profile, and compare it with sRGB"
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
+        name,space = ImageCms.getProfileDescription(profile).strip()[:60], profile.profile.xcolor_space.strip()
+        if space not in ('RGB', 'GRAY'): return _Profile(name, space, False)
+        grid = _colours_of(space)
+        seen = ImageCms.profileToProfile(grid, profile, ImageCms.createProfile('sRGB'), 1, 'RGB')
+        differ = np.abs(np.asarray(seen, int)-np.asarray(grid.convert('RGB'), int)).max()
+        return _Profile(name or 'without a name', space, bool(differ <= 2))
+    except Exception: return _Profile('', '', False)
+
+# %% ../nbs/02_images.ipynb #af212c5f
+def _colours_of(space): # 'RGB' or 'GRAY' -> Pillow picture
+    "Return a picture of colours that are spread evenly"
+    steps = np.arange(0, 256, 15, dtype=np.uint8)
+    if space == 'GRAY': return Image.fromarray(steps[None])
+    grid = np.stack(np.meshgrid(steps, steps, steps), -1)
+    return Image.fromarray(np.ascontiguousarray(grid.reshape(len(steps), -1, 3)))
+
+# %% ../nbs/02_images.ipynb #e107746f
+def _by_profile(im, # `pyvips.Image` as decoded
+                data, # bytes of its ICC profile
+                linear, # are its values linear?
+                ): # `pyvips.Image`, note ('' if there is nothing to say)
+    "Convert a picture from its embedded colour profile to sRGB"
+    name,space,plain = _profile(data)
+    if plain: return im, ''
+    if not name: return im, 'a colour profile that cannot be read: taken as sRGB'
+    fits = dict(RGB=im.bands > 2, GRAY=im.bands < 3).get(space, False)
+    if linear or not fits or im.format not in ('uchar', 'ushort'):
+        return im, f"the colour profile '{name}', which does not apply to these values: left out"
+    depth = 16 if im.format == 'ushort' else 8
+    res = im.icc_transform('srgb', embedded=True, intent='relative', depth=depth)
+    return res, f"the colour profile '{name}': converted to sRGB"
+
+# %% ../nbs/02_images.ipynb #4cdee367
+_ADOBE = [[1.39836, -.39836, 0], [0, 1, 0], [0, -.04294, 1.04294]]       # linear Adobe RGB (1998) to linear sRGB
+
+def _from_adobe(im): # `pyvips.Image`, RGB of 8 or 16 bits
+    "Convert Adobe RGB (1998) to sRGB"
+    top,deep = (65535, 'rgb16') if im.format == 'ushort' else (255, 'srgb')
+    linear = ((im[:3]/top)**(563/256)).recomb(_ADOBE)
+    coded = linear.copy(interpretation='scrgb').colourspace(deep)
+    return coded.bandjoin(im[3]) if im.bands == 4 else coded
+
+# %% ../nbs/02_images.ipynb #72016a5c
+def _in_srgb(im, linear): # `pyvips.Image` as decoded, are its values linear? -> `pyvips.Image`, note
+    "Convert a picture to sRGB, if it notes other colours"
+    if im.get_typeof('icc-profile-data'): return _by_profile(im, im.get('icc-profile-data'), linear)
+    index = 'exif-ifd4-InteroperabilityIndex'
+    adobe = im.get_typeof(index) and str(im.get(index)).startswith('R03')
+    if not adobe or linear or im.bands < 3 or im.format not in ('uchar', 'ushort'): return im, ''
+    return _from_adobe(im), 'Adobe RGB, by its EXIF data: converted to sRGB'
+
+# %% ../nbs/02_images.ipynb #8df44cae
 class _Picture(NamedTuple):
     "A picture that is open"
     image:pyvips.Image
     size:tuple         # width, height of the whole, upright
     turn:int           # EXIF orientation that is still to be undone, 1..8
     pages:int          # pictures in the file
+    note:str = ''      # what was done with its colours
+    white:tuple = None # white balance that a camera noted in its raw file
+    linear:bool = False # raw files and OpenEXR hold linear values
 
 def _noted(im, name): # a whole number in the header, or 1
+    "Return a number that the header of a picture notes"
     return im.get(name) if im.get_typeof(name) else 1
 
-# %% ../nbs/02_images.ipynb #4fe2f6a1
-def _opened(f, path, kind, size, turned, alpha): # file and format; the rest as for `_open_picture`
-    "Open a picture of a known format"
-    pillow,pages = _look(f, kind)
-    load = _loader(f, path, kind, pillow)
-    im = load(access='sequential')
-    turn,pages = _noted(im, 'orientation'), max(pages, _noted(im, 'n-pages'))
+# %% ../nbs/02_images.ipynb #aeffa093
+def _smaller(im, load, kind, size): # `pyvips.Image`, function that opens it again, format, longest side or None
+    "Open a picture smaller, if that saves work or memory"
     wh = im.width, im.height
-    if Image.MAX_IMAGE_PIXELS and wh[0]*wh[1] > 2*Image.MAX_IMAGE_PIXELS: raise InputError(f"{path}: {_TOO_MANY}")
+    if kind == 'JPEG' and (shrink := _shrinkage(wh, size)) > 1: im = load(access='sequential', shrink=shrink)
+    if size is None or wh[0]*wh[1] <= 2*(Image.MAX_IMAGE_PIXELS or 1<<28): return im
+    k = min(o//fitted for o,fitted in zip((im.width, im.height), _fit(wh, size)))
+    return im.shrink(k, k) if k > 1 else im
+
+# %% ../nbs/02_images.ipynb #0cc925a4
+def _by_vips(f, path, kind, size, turned, way): # -> `_Picture`, its image as decoded
+    "Open a picture by libvips"
+    load = partial(_FORMATS[kind].load, os.fsencode(path), fail_on='error')
+    im = load(access='sequential')
+    turn = _noted(im, 'orientation') if way.upright else 1
+    wh = im.width, im.height
+    _check_pixels(wh, path, way.large)
+    pages = max(_animated(f) if kind == 'PNG' else 1, _noted(im, 'n-pages'))
     upright = wh[::-1] if turn > 4 else wh
     if turned and turn > 1: im,turn = load(revalidate=True).autorot(), 1
-    elif kind == 'JPEG' and (shrink := _shrinkage(wh, size)) > 1: im = load(access='sequential', shrink=shrink)
-    return _Picture(_three(_known(im, path), alpha), upright, turn, pages)
+    else: im = _smaller(im, load, kind, size)
+    return _Picture(im, upright, turn, pages)
 
-# %% ../nbs/02_images.ipynb #d81c3494
+# %% ../nbs/02_images.ipynb #1d2a98c5
+def _library(name, path, what): # to import; for the message
+    "Import a library that decodes pictures; raise an `InputError` where it is missing"
+    try: return importlib.import_module(name)
+    except ImportError:
+        package = name.replace('_', '-')
+        remedy = f"pip install {package} (it is in illuminet[io]), or export it as JPEG, PNG or TIFF"
+        raise InputError(f"{path}: {what}, for which {package} is missing: {remedy}") from None
+
+# %% ../nbs/02_images.ipynb #45bf1ef0
+class _Pixels(NamedTuple):
+    "A picture that is decoded as a whole"
+    a:np.ndarray          # (h, w) or (h, w, c)
+    size:tuple            # width, height of the whole, as stored
+    turn:int = 1          # EXIF orientation
+    pages:int = 1         # pictures in the file
+    profile:bytes = None  # ICC profile
+    white:tuple = None    # white balance of a raw file
+
+# %% ../nbs/02_images.ipynb #5016ec7c
+def _by_pillow(f, path, size, way): # open file, ... -> `_Pixels`
+    "Decode a picture by Pillow"
+    reader = BmpImagePlugin.BmpImageFile if f.read(2) == b'BM' else TiffImagePlugin.TiffImageFile
+    f.seek(0)
+    with reader(f) as im:
+        _check_pixels(im.size, path, way.large)
+        return _Pixels(np.asarray(im.convert('RGB')), im.size)
+
+# %% ../nbs/02_images.ipynb #cd3d1cf8
+def _by_tifffile(f, path, size, way): # as for `_by_pillow`
+    "Decode a TIFF by tifffile and imagecodecs"
+    tifffile = _library('tifffile', path, 'is a TIFF packed in a rare way')
+    _library('imagecodecs', path, 'is a TIFF packed in a rare way')
+    with tifffile.TiffFile(f) as tiff:
+        page = tiff.pages[0]
+        wh = page.imagewidth, page.imagelength
+        _check_pixels(wh, path, way.large)
+        if page.photometric not in (1, 2) or page.imagedepth != 1 or page.samplesperpixel > 4:
+            raise InputError(f"{path}: its colours are {page.photometric.name}: export it in grey or RGB")
+        a = page.asarray(maxworkers=1)
+        if a.ndim == 3 and page.planarconfig == 2: a = np.moveaxis(a, 0, -1)
+        return _Pixels(a, wh, turn=_orientation(page.tags), pages=len(tiff.pages), profile=page.iccprofile)
+
+def _orientation(tags): # of tifffile -> 1..8
+    "Return the orientation that a TIFF notes"
+    turn = tags.valueof(274, 1)
+    return int(turn) if turn in range(1, 9) else 1
+
+# %% ../nbs/02_images.ipynb #b75f40bf
+def _by_heif(f, path, size, way): # as for `_by_pillow`
+    "Decode a HEIC"
+    heif = _library('pillow_heif', path, 'is a HEIC')
+    picture = heif.open_heif(f, convert_hdr_to_8bit=False)
+    _check_pixels(picture.size, path, way.large)
+    return _Pixels(np.asarray(picture), picture.size, pages=len(picture), profile=picture.info.get('icc_profile'))
+
+# %% ../nbs/02_images.ipynb #b579a1af
+def _exr_channels(names): # of an OpenEXR file -> those that make the picture
+    "Choose the channels of a picture: colour or grey, and alpha"
+    layers = sorted({o.rpartition('.')[0] for o in names})
+    for layer in layers:
+        prefix = f'{layer}.' if layer else ''
+        for letters in ('RGBA', 'RGB', 'YA', 'Y'):
+            wanted = [prefix+o for o in letters]
+            if {*wanted} <= {*names}: return wanted
+    return []
+
+# %% ../nbs/02_images.ipynb #640734f0
+def _exr_size(parts, path, large): # of an OpenEXR file, without pixels -> width, height
+    "Return the size of the first part; raise an `InputError` if the parts would take too much memory"
+    windows = [part.header['dataWindow'] for part in parts]
+    sizes = [tuple(int(b)-int(a)+1 for a,b in zip(*window)) for window in windows]
+    values = sum(w*h*len(part.header['channels']) for (w,h),part in zip(sizes, parts))
+    _check_pixels(sizes[0], path, large)
+    if values > 64*(Image.MAX_IMAGE_PIXELS or 1<<28): raise InputError(f"{path}: {values} values: export R, G and B alone")
+    return sizes[0]
+
+def _by_exr(f, path, size, way): # as for `_by_pillow`
+    "Decode an OpenEXR file"
+    exr = _library('OpenEXR', path, 'is an OpenEXR file')
+    wh = _exr_size(exr.File(f, header_only=True, num_threads=0).parts, path, way.large)
+    f.seek(0)
+    part = exr.File(f, separate_channels=True, num_threads=0).parts[0]
+    wanted = _exr_channels([*part.channels])
+    if not wanted: raise InputError(f"{path}: has the channels {_listed(part.channels)}: export R, G and B")
+    planes = [np.asarray(part.channels[o].pixels) for o in wanted]
+    if {o.shape for o in planes} != {wh[::-1]} or any(o.dtype.kind != 'f' for o in planes):
+        raise InputError(f"{path}: channels of several sizes, or of whole numbers: export R, G and B as floats")
+    return _Pixels(np.stack(planes, -1).astype(np.float32), wh)
+
+def _listed(names): # of anything
+    "Return the first few names"
+    return ', '.join([str(o)[:20] for o in names][:5])
+
+# %% ../nbs/02_images.ipynb #a97398be
+_FLIPS = {3: 3, 5: 8, 6: 6}                                   # of LibRaw -> EXIF orientation
+
+def _white_of(raw): # of rawpy -> four numbers
+    "Return the white balance that the camera noted, or that of daylight"
+    noted = tuple(map(float, raw.camera_whitebalance))
+    return noted if min(noted[:3]) > 0 else tuple(map(float, raw.daylight_whitebalance))
+
+def _by_rawpy(f, path, size, way): # as for `_by_pillow`
+    "Develop a raw file"
+    rawpy = _library('rawpy', path, 'is a raw file')
+    with rawpy.imread(f) as raw:
+        wh,white = (raw.sizes.width, raw.sizes.height), _white_of(raw)
+        _check_pixels(wh, path, way.large)
+        half = size is not None and max(wh) >= 2*size
+        a = raw.postprocess(gamma=(1, 1), output_bps=16, no_auto_bright=True, adjust_maximum_thr=0, user_flip=0,
+                            user_wb=list(way.white or white), half_size=half)
+        return _Pixels(a, wh, turn=_FLIPS.get(raw.sizes.flip, 1), white=white)
+
+_WHOLE = dict(BMP=_by_pillow, packed=_by_tifffile, HEIC=_by_heif, EXR=_by_exr, RAW=_by_rawpy)
+
+# %% ../nbs/02_images.ipynb #2045fa1b
+def _upright(a, # (h, w, 3)
+             orientation, # of EXIF, 1..8
+             ): # the picture upright
+    "Undo the EXIF orientation"
+    if orientation in (5, 6, 7, 8): a = a.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7): a = a[:,::-1]
+    return a[::-1] if orientation in (3, 4, 7, 8) else a
+
+# %% ../nbs/02_images.ipynb #361546ca
+_SPACES = dict(uint8=('srgb', 'b-w'), uint16=('rgb16', 'grey16'), float32=('scrgb', 'b-w'))
+
+def _on_disk(a): # any array
+    "Move an array to a file without a name"
+    file = tempfile.TemporaryFile()
+    res = np.memmap(file, a.dtype, 'w+', shape=a.shape)
+    res[:] = a
+    return res
+
+def _as_vips(a, profile): # (h, w) or (h, w, c), ICC profile or None
+    "Turn pixels into a `pyvips.Image`"
+    a = np.ascontiguousarray(a.astype(np.float32) if a.dtype == np.float16 else a)
+    h,w = a.shape[:2]
+    bands = a.shape[2] if a.ndim == 3 else 1
+    form = next((name for name,kind in _TYPES.items() if kind == a.dtype), None)
+    if form is None: raise ValueError(f"pixels of type {a.dtype}")
+    im = pyvips.Image.new_from_memory(a.data, w, h, bands, form)
+    im = im.copy(interpretation=_SPACES[str(a.dtype)][bands < 3])
+    if profile: im.set_type(pyvips.GValue.blob_type, 'icc-profile-data', profile)
+    return im
+
+# %% ../nbs/02_images.ipynb #4df37dff
+def _by_other(f, path, name, size, turned, way): # `name` in `_WHOLE` -> `_Picture`
+    "Open a picture that is decoded as a whole"
+    a,wh,turn,pages,profile,white = _WHOLE[name](f, path, size, way)
+    if not way.upright: turn = 1
+    upright = wh[::-1] if turn > 4 else wh
+    if turned: a,turn = _on_disk(_upright(a, turn)), 1
+    return _Picture(_as_vips(a, profile), upright, turn, pages, white=white, linear=name in ('EXR', 'RAW'))
+
+# %% ../nbs/02_images.ipynb #ad217d9f
+def _opened(f, path, kind, size, turned, alpha, way): # file and format; the rest as for `_open_picture`
+    "Open a picture of a known format"
+    name = _decoder(f, kind)
+    if name: p = _by_other(f, path, name, size, turned, way)
+    else: p = _by_vips(f, path, kind, size, turned, way)
+    im,note = _in_srgb(p.image, way.linear or p.linear)
+    return p._replace(image=_three(_known(im, path), alpha), note=note)
+
+# %% ../nbs/02_images.ipynb #706b41ea
+def _remedy(kind):
+    "Return what to do with a file that cannot be read"
+    return 'copy it again, or export it with 8 or 16 bits a channel' if kind == 'TIFF' else 'copy or export it again'
+
 def _open_picture(path, # a file of one of `_FORMATS`
-                  size=None, # longest side wanted, pixels: a JPEG can be decoded at 1/2, 1/4 or 1/8
-                  turned=False, # undo the orientation now? libvips then decodes all of it
+                  size=None, # longest side wanted, pixels: some formats can be decoded smaller
+                  turned=False, # undo the orientation now, and keep what has to be decoded whole on the disk?
                   alpha=False, # keep alpha as a fourth channel?
+                  way=_WAY, # as all photos of the capture
                   ) -> _Picture:
     "Open a picture, to be read from top to bottom"
     with _reading(path), _open_file(path) as f:
         kind = _kind(f, path)
-        tiff = 'copy it again, or export it with 8 or 16 bits a channel'
-        with _reading(path, tiff if kind == 'TIFF' else 'copy or export it again'):
-            return _opened(f, path, kind, size, turned, alpha)
+        with _reading(path, _remedy(kind)): return _opened(f, path, kind, size, turned, alpha, way)
+
+# %% ../nbs/02_images.ipynb #c1599d63
+def _peek(path, way) -> tuple: # EXIF orientation 1..8, white balance of a raw file or None
+    "Read how the camera was held, and the white balance, from the header of a photo"
+    with _reading(path), _open_file(path) as f:
+        kind = _kind(f, path)
+        if kind == 'RAW':
+            with _library('rawpy', path, 'is a raw file').imread(f) as raw: return _FLIPS.get(raw.sizes.flip, 1), _white_of(raw)
+        if _decoder(f, kind): return 1, None
+        with _reading(path, _remedy(kind)): return _by_vips(f, path, kind, None, False, way).turn, None
 
 # %% ../nbs/02_images.ipynb #ad016255
 _FETCH = 16   # rows
@@ -291,15 +569,6 @@ def _fetch(region, # `pyvips.Region` of a picture
     for i in range(0, len(out), _FETCH):
         part = out[i:i+_FETCH]
         part[:] = np.frombuffer(region.fetch(0, y+i, part.shape[1], len(part)), part.dtype).reshape(part.shape)
-
-# %% ../nbs/02_images.ipynb #2045fa1b
-def _upright(a, # (h, w, 3)
-             orientation, # of EXIF, 1..8
-             ): # the picture upright
-    "Undo the EXIF orientation"
-    if orientation in (5, 6, 7, 8): a = a.swapaxes(0, 1)
-    if orientation in (2, 3, 6, 7): a = a[:,::-1]
-    return a[::-1] if orientation in (3, 4, 7, 8) else a
 
 # %% ../nbs/02_images.ipynb #acd10510
 def _resampled(a, wh): # (h, w) float32, or (h, w, 3) uint8
@@ -316,59 +585,78 @@ def _resize(a, # (h, w, 3)
     return res if a.dtype.kind == 'f' else res.round().astype(a.dtype)
 
 # %% ../nbs/02_images.ipynb #461c9bb4
-def _without_alpha(a): # (h, w, 3), or (h, w, 4) with alpha -> (h, w, 3), were pixels transparent?
-    "Drop alpha"
-    if a.shape[2] == 3: return a, False
-    opaque = 1 if a.dtype.kind == 'f' else np.iinfo(a.dtype).max
-    return np.ascontiguousarray(a[...,:3]), bool(a[...,3].min() < opaque)
+def _without_alpha(a): # (h, w, 3), or (h, w, 4) with alpha -> (h, w, 3); (h, w) bool, or None if all is opaque
+    "Separate alpha"
+    if a.shape[2] == 3: return a, None
+    top = 1 if a.dtype.kind == 'f' else np.iinfo(a.dtype).max
+    clear = a[...,3].min() < top
+    return np.ascontiguousarray(a[...,:3]), a[...,3] > top/2 if clear else None
+
+# %% ../nbs/02_images.ipynb #9eccdaeb
+def _resized_mask(mask, wh): # (h, w) bool, or None; width and height
+    "Make a mask smaller"
+    if mask is None: return None
+    cover = _resize(np.repeat(mask[...,None], 3, axis=2).astype(np.float32), wh)[...,0]
+    return cover >= min(.5, cover.max())
 
 # %% ../nbs/02_images.ipynb #a030fe65
 class _Decoded(NamedTuple):
     "A picture, and what to warn of"
     image:np.ndarray   # (h, w, 3)
-    pages:int          # pictures in the file
-    clear:bool         # were pixels transparent?
+    picture:_Picture   # as it was opened
+    opaque:np.ndarray  # (h, w) bool; None if no pixel is transparent
 
-def _decode(path, size=None, like=None): # as for `read_image` -> `_Decoded`
+def _decode(path, size=None, like=None, way=_WAY): # as for `read_image` -> `_Decoded`
     "Read a picture"
-    p = _open_picture(path, size, alpha=True)
+    p = _open_picture(path, size, alpha=True, way=way)
     if like and tuple(like) != p.size:
         what = '{}x{} pixels, the others {}x{}'.format(*p.size, *like)
         raise InputError(f"{path}: {what}: crop or resize the photos to one size")
     a = np.empty((p.image.height, p.image.width, p.image.bands), _TYPES[p.image.format])
     with _reading(path): _fetch(pyvips.Region.new(p.image), 0, a)
-    a,clear = _without_alpha(a)
-    return _Decoded(_resize(_upright(a, p.turn), _fit(p.size, size)), p.pages, clear)
+    a,opaque = _without_alpha(a)
+    wh = _fit(p.size, size)
+    if opaque is not None: opaque = _resized_mask(_upright(opaque[...,None], p.turn)[...,0], wh)
+    return _Decoded(_resize(_upright(a, p.turn), wh), p, opaque)
 
 # %% ../nbs/02_images.ipynb #c512bb1a
 def _warn_once(files, found, what): # n paths; n bools: which of them hold it
-    "One warning for all files that hold something"
+    "Give one warning for all files that hold something"
     names = [f for f,o in zip(files, found) if o]
     if not names: return
     who = f'{names[0]} and {len(names)-1} more hold' if len(names) > 1 else f'{names[0]} holds'
     warnings.warn(_printable(f"{who} {what}"), UserWarning, stacklevel=4)
 
 # %% ../nbs/02_images.ipynb #30066cbc
-def _warn_of_pages(files, pages): # n paths, number of pictures in each
-    "Warn of files that hold several pictures"
-    _warn_once(files, [n > 1 for n in pages],
+def _warn_of_pictures(files, pictures): # n paths, n `_Picture`s
+    "Warn of files that hold several pictures, or other colours than sRGB"
+    _warn_once(files, [p.pages > 1 for p in pictures],
                'several pictures: took the first; if that is not meant, export the one you mean')
+    for note in [*dict.fromkeys(p.note for p in pictures if p.note)][:3]:
+        _warn_once(files, [p.note == note for p in pictures], note)
 
 def _warn_of_alpha(files, clear): # n paths; for each, whether pixels were transparent
     "Warn of files that hold transparent pixels"
     _warn_once(files, clear,
                'transparent pixels: transparency was dropped; if it matters, export on a plain background')
 
+# %% ../nbs/02_images.ipynb #f92bfb8c
+def _coded(a): # (h, w, 3) uint16 or floats of any size, linear
+    "Code linear values by the sRGB curve"
+    if a.dtype == np.uint16: return (linear_to_srgb(a)*65535).round().astype(np.uint16)
+    return linear_to_srgb(a/max(1, np.nanmax(a)))
+
 # %% ../nbs/02_images.ipynb #924e72d4
-def read_image(path, # jpg, png, tif, webp or bmp; grey, palette, RGB, YCbCr or CMYK; 8 or 16 bits a channel, or floats
+def read_image(path, # jpg, png, tif, webp, avif, heic, exr, bmp or a raw file; grey, RGB, palette, CMYK; 8 or 16 bits, or floats
                size=None, # longest side in pixels; a smaller picture stays as it is
                like=None, # (width, height) it must have before it is made smaller
+               allow_large=False, # read it even if it has more pixels than is safe
                ) -> np.ndarray: # (h, w, 3) uint8, uint16 or float32
-    "Read a picture, upright and without alpha; `InputError` if it cannot be read"
-    res = _decode(Path(path), size, like)
-    _warn_of_pages([path], [res.pages])
-    _warn_of_alpha([path], [res.clear])
-    return res.image
+    "Read a picture, upright, in sRGB and without alpha; raise an `InputError` if it cannot be read"
+    image,picture,opaque = _decode(Path(path), size, like, _Way(large=allow_large))
+    _warn_of_pictures([path], [picture])
+    _warn_of_alpha([path], [opaque is not None])
+    return _coded(image) if picture.linear else image
 
 # %% ../nbs/02_images.ipynb #c1494707
 def _png_gamma(f): # a PNG at its start -> int; 45455 for sRGB, 100000 for linear values
@@ -383,17 +671,19 @@ def _png_gamma(f): # a PNG at its start -> int; 45455 for sRGB, 100000 for linea
 
 # %% ../nbs/02_images.ipynb #115365d1
 def _says_linear(path): # a picture
-    "Does a PNG note that its values are linear?"
-    with _reading(path), _open_file(path) as f: return _kind(f, path) == 'PNG' and _png_gamma(f) == 100_000
+    "Return whether values of a picture are linear: a PNG can note it, raw files and OpenEXR always are"
+    with _reading(path), _open_file(path) as f:
+        kind = _kind(f, path)
+        return kind in ('RAW', 'EXR') or kind == 'PNG' and _png_gamma(f) == 100_000
 
 # %% ../nbs/02_images.ipynb #9b672055
 def _counted(n, noun):
-    "A number with its noun"
+    "Return a number with its noun"
     return f"{n} {noun}{'' if n == 1 else 's'}"
 
 # %% ../nbs/02_images.ipynb #3cc967ea
 def _check_floats(images): # (n, h, w, 3) float32
-    "`InputError` for NaN and for values outside 0..1, naming the image"
+    "Raise an `InputError` for NaN and for values outside 0..1, naming the image"
     for i,im in enumerate(images):
         lo,hi = im.min(), im.max()
         if not np.isfinite([lo, hi]).all():
@@ -405,7 +695,7 @@ def _check_floats(images): # (n, h, w, 3) float32
 
 # %% ../nbs/02_images.ipynb #ec8d1c0d
 def _pixels_of(image): # path, Pillow picture, array or tensor
-    "The pixels of one picture, upright"
+    "Return the pixels of one picture, upright"
     if isinstance(image, (str, Path)): return read_image(image)
     if not isinstance(image, Image.Image): return np.asarray(image)
     image = ImageOps.exif_transpose(image)
@@ -414,7 +704,7 @@ def _pixels_of(image): # path, Pillow picture, array or tensor
 
 # %% ../nbs/02_images.ipynb #dae46730
 def _stack(images): # an array, a tensor, or a list of pictures
-    "One array; `InputError` if pictures differ in size"
+    "Join pictures into one array; raise an `InputError` if they differ in size"
     if isinstance(images, torch.Tensor): return images.detach().cpu().numpy()
     if isinstance(images, np.ndarray): return images
     try: images = [_pixels_of(o) for o in images]
@@ -429,7 +719,7 @@ def _stack(images): # an array, a tensor, or a list of pictures
 # %% ../nbs/02_images.ipynb #41f278c2
 def _as_images(images, # array, tensor or list: (n, h, w), or (n, h, w, c) with 1 to 4 channels
                ) -> np.ndarray: # (n, h, w, 3) uint8, uint16, or float32 in 0..1
-    "Checked images with three channels"
+    "Check images, and give them three channels"
     a = _stack(images)
     if not len(a): raise InputError("images: none: give at least one image")
     if a.ndim not in (3, 4) or (a.ndim == 4 and a.shape[-1] not in (1, 2, 3, 4)) or not a.size:
@@ -445,7 +735,7 @@ def _as_images(images, # array, tensor or list: (n, h, w), or (n, h, w, c) with 
 def _as_mask(mask, # (h, w) or (h, w, c): bool, uint8, uint16 or float
              hw, # size it must have
              ): # (h, w) bool, or None
-    "Checked mask: true where the object is"
+    "Check a mask, and make it boolean: true where the object is"
     if mask is None: return None
     m = mask.detach().cpu().numpy() if isinstance(mask, torch.Tensor) else np.asarray(mask)
     if m.ndim == 3: m = m[...,0]

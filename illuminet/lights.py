@@ -24,6 +24,9 @@ def _as_rows(a, # (3,) or (n,3)
     try: a = np.asarray(a, dtype=np.float64)
     except (TypeError, ValueError): raise InputError(f"{what}: not an array of numbers: give (3,) or (n, 3)") from None
     if a.shape == (3,): a = a[None]
+    if a.shape == (2,):
+        raise InputError(f"{what}: a direction has three numbers, x to the right, y up, z to the camera: if these two are "
+                         f"azimuth and elevation in degrees, give from_angles(*np.deg2rad(({a[0]:g}, {a[1]:g})))")
     if a.ndim != 2 or a.shape[1] != 3 or not len(a):
         raise InputError(f"{what}: shape {a.shape}: give (3,) for one direction, (n, 3) for several")
     return a
@@ -49,11 +52,20 @@ def _unit_rows(a, # (3,) or (n,3)
     a = a/big
     return (a/np.linalg.norm(a, axis=1, keepdims=True)).astype(np.float32)
 
+# %% ../nbs/01_lights.ipynb #a3097084
+def _like_degrees(lights) -> bool: # as for `as_lights`
+    "Return whether one direction looks like angles: large whole numbers, two or three of them not 0"
+    a = _as_rows(lights)
+    return len(a) == 1 and bool((a == a.round()).all()) and 10 < np.abs(a).max() <= 360 and np.count_nonzero(a) > 1
+
 # %% ../nbs/01_lights.ipynb #98c2b788
 def as_lights(lights, # direction(s) towards the light, any length: (3,) or (n,3) list, array or tensor
               ) -> np.ndarray: # (n,3) float32, unit length
-    "Return checked unit directions; warn of those below the horizon"
+    "Return checked unit directions; warn of those below the horizon, and of what may be angles"
     res = _unit_rows(lights)
+    if _like_degrees(lights):
+        warnings.warn("lights: taken as the direction x, y, z: for angles in degrees, give "
+                      "from_angles(np.deg2rad(azimuth), np.deg2rad(elevation))", UserWarning, stacklevel=2)
     low = np.flatnonzero(res[:,2] < 0)
     if low.size:
         warnings.warn(f"lights: {low.size} of {len(res)} below the horizon (z < 0), the first is row {low[0]}: kept; "
@@ -246,6 +258,18 @@ def _as_float(text) -> float:
     return float(text.replace(',', '.'))
 
 # %% ../nbs/01_lights.ipynb #78c34ac8
+def _vector(words, # three
+            where, # file and line number, for the message
+            ) -> tuple: # x, y, z
+    "Return the three numbers of a direction"
+    for o in words:
+        if _number.fullmatch(o): continue
+        raise InputError(f"{where}: {o[:80]!r} is not a number: write 'name x y z', as in 'a.jpg 0.3 -0.2 0.93'")
+    v = tuple(map(_as_float, words))
+    if why := _no_direction(v):
+        raise InputError(f"{where}: '{' '.join(words)}' {why}: give a direction of non-zero length")
+    return v
+
 def _parse_lp_line(line, # one line, not blank
                    where, # file and line number, for the message
                    ) -> tuple: # name ('' if none), (x, y, z)
@@ -253,13 +277,7 @@ def _parse_lp_line(line, # one line, not blank
     words = line.rsplit(None, 3)
     if len(words) < 3: raise InputError(f"{where}: {line[:80]!r} has fewer than three numbers: write 'name x y z'")
     *name,x,y,z = words
-    for o in (x,y,z):
-        if _number.fullmatch(o): continue
-        raise InputError(f"{where}: {o[:80]!r} is not a number: write 'name x y z', as in 'a.jpg 0.3 -0.2 0.93'")
-    v = tuple(map(_as_float, (x,y,z)))
-    if why := _no_direction(v):
-        raise InputError(f"{where}: '{x} {y} {z}' {why}: give a direction of non-zero length")
-    return (name[0].strip().strip('"') if name else ''), v
+    return (name[0].strip().strip('"') if name else ''), _vector((x, y, z), where)
 
 # %% ../nbs/01_lights.ipynb #ea44f912
 _LP_BYTES = 10_000_000   # of a light file, at most
@@ -299,23 +317,119 @@ def _has_dummy(rows, # [(line number, text)] without the count
     unit = [abs(o-1) < .01 for o in norms]
     return norms[0] < 1e-4 or (not unit[0] and all(unit[1:]))
 
+# %% ../nbs/01_lights.ipynb #ce69a517
+_AXIS = re.compile(r'(?:[a-z_ ]+[ _.-]|[dlnpv]|dir|light|lamp|direction|pos|position)?([xyz])', re.I)
+
+def _axes(cells): # of one line -> [column of x, of y, of z], or None
+    "Find the columns that a header calls x, y and z"
+    found = {m[1].lower(): i for i,o in enumerate(cells) if (m := _AXIS.fullmatch(o.strip(' #"\'')))}
+    return [found[o] for o in 'xyz'] if len(found) == 3 else None
+
+# %% ../nbs/01_lights.ipynb #1207271f
+def _unit_columns(numbers, # (n, m) floats
+                  ) -> list: # of first columns
+    "Find three columns side by side that have unit length in all lines"
+    with np.errstate(over='ignore', invalid='ignore'):
+        return [i for i in range(numbers.shape[1]-2)
+                if (np.abs(np.linalg.norm(numbers[:,i:i+3], axis=1)-1) < .02).all()]
+
+def _direction_column(numbers, # (n, m) floats, m > 3
+                      named:bool, # whether a file name stands before them
+                      ) -> int: # first of the three columns
+    "Choose the three columns that are the direction"
+    unit,last = _unit_columns(numbers), numbers.shape[1]-3
+    if unit: return unit[0] if named else unit[-1]
+    counted = (numbers[:,0] % 1 == 0).all() and len({*numbers[:,0]}) == len(numbers)
+    return 0 if named or not counted else last
+
+# %% ../nbs/01_lights.ipynb #431d6adc
+def _trailing(text) -> int: # of one line
+    "Count the numbers at the end of a line"
+    words = text.split()
+    return next((i for i,o in enumerate(reversed(words)) if not _number.fullmatch(o)), len(words))
+
+def _cells(text, count) -> list: # a line, how many numbers at its end are cut off -> [name, number, ...]
+    "Cut a line into its name, which may have blanks, and the words behind it"
+    words = text.rsplit(None, count)
+    return words if len(words) > count else ['']*(count+1-len(words))+words
+
+# %% ../nbs/01_lights.ipynb #ac04b8ca
+_SUFFIX = re.compile(r'.*\.[a-z]\w{1,4}"?', re.I|re.S)
+
+def _by_numbers(rows, count) -> tuple: # as for `_directions` -> the same
+    "Find the columns of lines that end in four numbers or more"
+    cells = [_cells(text, count) for _,text in rows]
+    named = all(_SUFFIX.fullmatch(o[0]) for o in cells)
+    first = 1+_direction_column(np.array([[*map(_as_float, o[1:])] for o in cells]), named)
+    before = 1 if named else first
+    names = [' '.join(o[:before]).strip() for o in cells]
+    return names, [o[first:first+3] for o in cells], [*range(before, first), *range(first+3, count+1)], cells[0]
+
+def _by_header(rows, header) -> tuple: # [(line number, text)], words -> as for `_directions`
+    "Find the columns of lines by a header"
+    axes,width = _axes(header), len(header)
+    cells = [_cells(text, width-1) for _,text in rows]
+    name = [0] if 0 not in axes else [i for i in range(width) if i not in axes and not _number.fullmatch(cells[0][i])][:1]
+    names = [o[name[0]] if name else '' for o in cells]
+    return names, [[o[i] for i in axes] for o in cells], [i for i in range(width) if i not in [*axes, *name]], header
+
+# %% ../nbs/01_lights.ipynb #7ebcb7a5
+def _by_beginning(rows) -> tuple: # as for `_directions`
+    "Cut lines that begin with the direction, and end in a name"
+    cells = [text.split(None, 3) for _,text in rows]
+    return [o[3].strip('"') for o in cells], [o[:3] for o in cells], [], []
+
+def _begins(text) -> bool: # a line
+    "Return whether a line is three numbers and a name"
+    words = text.split(None, 3)
+    return len(words) == 4 and all(map(_number.fullmatch, words[:3])) and not _number.fullmatch(words[3])
+
+def _comment(text) -> bool: # a line
+    "Return whether a line is a comment"
+    return text.startswith('#') and _trailing(text) < 3
+
+# %% ../nbs/01_lights.ipynb #e7ffe298
+def _directions(rows, # [(line number, text)] without the count
+                path, # for messages
+                ) -> tuple: # n names, (n, 3) floats of any length, lines read, what was left out ('' if nothing)
+    "Find name and direction in all lines of a light file"
+    header = rows[0][1].lstrip('# ').split()
+    named = _axes(header)
+    rows = [o for o in rows[bool(named):] if not _comment(o[1])]
+    if not rows: return [], [], rows, ''
+    count = min(_trailing(text) for _,text in rows)
+    if named: names,words,left,first = _by_header(rows, header)
+    elif count > 3: names,words,left,first = _by_numbers(rows, count)
+    elif all(_begins(text) for _,text in rows): names,words,left,first = _by_beginning(rows)
+    else:
+        names,vectors = zip(*[_parse_lp_line(text, f'{path}, line {i}') for i,text in rows])
+        return list(names), vectors, rows, ''
+    vectors = [_vector(o, f'{path}, line {i}') for (i,_),o in zip(rows, words)]
+    return names, vectors, rows, ', '.join(repr(first[i][:40]) for i in left[:5])
+
 # %% ../nbs/01_lights.ipynb #1a13053d
-def read_lp(path, # a `.lp` file
-            ) -> tuple: # names: list of n str as written ('' if the file has none); lights: (n,3) float32, unit length
-    "Read names and lights of a `.lp` file"
-    path = Path(path)
-    def warn(text): warnings.warn(_printable(f"{path}{text}"), UserWarning, stacklevel=3)
+def _read_vectors(path) -> tuple: # a light file -> n names, (n, 3) of any length
+    "Read names and vectors of a light file, with warnings about what is doubtful"
+    def warn(text): warnings.warn(_printable(f"{path}{text}"), UserWarning, stacklevel=4)
     rows = _lp_rows(path)
     count = int(rows.pop(0)[1]) if rows and re.fullmatch(r'\d{1,9}', rows[0][1]) else None
     if rows and _has_dummy(rows, count): warn(", line {}: left out '{}', which is no light".format(*rows.pop(0)))
+    names,vectors,rows,left = _directions(rows, path) if rows else ([], [], [], '')
     if not rows: raise InputError(f"{path}: holds no light: write one line 'name x y z' for each photo")
-    names,lights = zip(*[_parse_lp_line(text, f'{path}, line {i}') for i,text in rows])
     if '' in names and any(names):
         raise InputError(f"{path}, line {rows[names.index('')][0]}: no name, other lines have one: name all or none")
+    if left: warn(f": more columns than name, x, y, z: {left} left out; if they matter, put them into the photos")
     if count not in (None, len(rows)): warn(f": says {count} lights, has {len(rows)}: took {len(rows)}")
-    low = [i for (i,_),v in zip(rows, lights) if v[2] <= 0]
+    low = [i for (i,_),v in zip(rows, vectors) if v[2] <= 0]
     if low: warn(f": {len(low)} of {len(rows)} lights not above the horizon (z <= 0), first in line {low[0]}: kept")
-    return list(names), _unit_rows(lights)
+    return list(names), vectors
+
+# %% ../nbs/01_lights.ipynb #869439c5
+def read_lp(path, # a `.lp` file, or another text of directions
+            ) -> tuple: # names: list of n str as written ('' if the file has none); lights: (n,3) float32, unit length
+    "Read names and lights of a `.lp` file"
+    names,vectors = _read_vectors(Path(path))
+    return names, _unit_rows(vectors)
 
 # %% ../nbs/01_lights.ipynb #7b59934f
 def base_name(name, # a path from any computer

@@ -24,7 +24,7 @@ from .capture import *
 
 # %% ../nbs/11_photometry.ipynb #20e7a113
 def _spanning(lights): # (n, 3) -> (n, 3) float32, unit length
-    "Unit lights, checked to determine normals"
+    "Return unit lights, once it is sure that they determine normals"
     lights = _unit_rows(lights)
     n = len(lights)
     if n < 3: raise InputError(f"{n} lights: normals need three photos or more from different lights")
@@ -51,7 +51,7 @@ class Photometry(NamedTuple):
 
 # %% ../nbs/11_photometry.ipynb #7618d83c
 def _misfit(v, lights, g): # (n, p), (n, 3), (p, 3) -> (n, p)
-    "Squared distance from Lambert's law, in units of the albedo"
+    "Return the squared distance from Lambert's law, in units of the albedo"
     r = lights@g.T
     r -= v
     r *= r
@@ -62,7 +62,7 @@ def _misfit(v, lights, g): # (n, p), (n, 3), (p, 3) -> (n, p)
 def _moments(weights, # (n, p)
              lights, # (n, 3)
              ) -> np.ndarray: # (p, 3, 3)
-    "Weighted sum of ℓℓᵀ in each pixel, kept just off singular"
+    "Return the weighted sum of ℓℓᵀ in each pixel, kept just off singular"
     pairs = (lights[:,:,None]*lights[:,None]).reshape(-1, 9)
     return (weights.T@pairs).reshape(-1, 3, 3) + 1e-3*np.eye(3, dtype=lights.dtype)
 
@@ -72,7 +72,7 @@ def _refit(v, # (n, p)
            weights, # (n, p)
            g, # (p, 3) kept where the weights leave it undetermined
            ) -> np.ndarray: # (p, 3)
-    "Weighted least squares in each pixel"
+    "Solve weighted least squares in each pixel"
     right = (weights*v).T@lights + 1e-3*g
     return np.linalg.solve(_moments(weights, lights), right[...,None])[...,0]
 
@@ -83,7 +83,7 @@ def _tightened(v, # (n, p) grey
                g, # (p, 3) to start from
                tolerance, # the last scale
                ) -> np.ndarray: # (p, 3)
-    "Robust fit under a scale that shrinks step by step"
+    "Fit robustly, under a scale that shrinks step by step"
     for scale in np.geomspace(.5, tolerance, 12, dtype=np.float32):
         w = _misfit(v, lights, g)
         w /= scale*scale
@@ -98,7 +98,7 @@ def _trimmed(v, lights, use, # (n, p), (n, 3), (n, p) bool
              plain, # (p, 3) from all photos
              tolerance,
              ) -> tuple: # (p, 3); (n, p) bool: the photos that it is fitted to
-    "Least squares over the photos within the tolerance"
+    "Solve least squares over the photos within the tolerance"
     valid = use & (_misfit(v, lights, g) <= tolerance**2)
     few = valid.sum(0) < 3
     valid[:, few] = True
@@ -110,7 +110,7 @@ def _normals_and_albedo(values, # (n, p, 3)
                         g, # (p, 3)
                         valid, # (n, p) bool
                         ) -> Photometry:
-    "Normals from g, and the albedo of each colour from the photos that count"
+    "Return the direction of g, and the albedo of each colour from the photos that count"
     size = np.linalg.norm(g, axis=1, keepdims=True)
     normals = g/np.maximum(size, 1e-12)
     valid = valid & (size[:,0] > 0)
@@ -126,7 +126,7 @@ def solve_pixels(values, # (n, p, 3) float32, linear
                  tolerance=.1, # largest distance from Lambert's law of a photo that counts, over the albedo
                  use=None, # (n, p) bool, values that may count; None: those not clipped
                  ) -> Photometry: # normals (p, 3), albedo (p, 3), valid (n, p)
-    "Robust photometric stereo: least squares, then trimmed"
+    "Solve robust photometric stereo: least squares, then trimmed"
     if not 0 < tolerance <= 1: raise InputError(f"tolerance={tolerance}: give a share of the albedo, such as .1")
     lights,values = _spanning(lights), np.asarray(values, np.float32)
     grey = values.mean(-1)
@@ -138,14 +138,14 @@ def solve_pixels(values, # (n, p, 3) float32, linear
 
 # %% ../nbs/11_photometry.ipynb #4825c75b
 def _inside(cap): # `Capture`
-    "Flat indices of the pixels in the mask"
+    "Return the flat indices of the pixels in the mask"
     return np.arange(np.prod(cap.shape[1:3])) if cap.mask is None else np.flatnonzero(cap.mask)
 
 # %% ../nbs/11_photometry.ipynb #9d6e9db7
 def _linear_pixels(cap, # `Capture`
                    at, # (p,) indices into the flat picture
                    ) -> np.ndarray: # (n, p, 3) float32
-    "Some pixels of all photos, in linear light"
+    "Return some pixels of all photos, in linear light"
     x = cap.images.reshape(len(cap), -1, 3)[:, at]
     return to_float(x) if cap.linear else srgb_to_linear(x)
 
@@ -153,7 +153,7 @@ def _linear_pixels(cap, # `Capture`
 def photometric_stereo(cap, # `Capture`
                        tolerance=.1, # largest distance from Lambert's law of a photo that counts, over the albedo
                        ) -> Photometry: # zeros and False outside the mask
-    "Normals, albedo and the photos that count, in every pixel"
+    "Find normals, albedo and the photos that count, in every pixel"
     if not cap.images.flags.c_contiguous:
         cap = Capture(np.ascontiguousarray(cap.images), cap.lights, mask=cap.mask, linear=cap.linear)
     n,h,w,_ = cap.shape
@@ -169,20 +169,20 @@ def photometric_stereo(cap, # `Capture`
 def normals(cap, # `Capture`
             tolerance=.1, # largest distance from Lambert's law of a photo that counts, over the albedo
             ) -> np.ndarray: # (h, w, 3) float32, unit length; zeros outside the mask
-    "Normals of a capture by robust photometric stereo"
+    "Return the normals of a capture, by robust photometric stereo"
     return photometric_stereo(cap, tolerance).normals
 
 # %% ../nbs/11_photometry.ipynb #8471c431
 def _suffix(path, # of a file of normals
             ) -> str: # '.png' or '.exr'
-    "Kind of file, from its name"
+    "Return the kind of a file, from its name"
     suffix = Path(path).suffix.lower()
     if suffix not in ('.png', '.exr'): raise InputError(f"{path}: suffix {suffix!r}: use .png or .exr")
     return suffix
 
 # %% ../nbs/11_photometry.ipynb #e8bf366a
 def _as_normals(normals): # (h, w, 3) -> (h, w, 3) float32
-    "Checked normals: unit length, or zeros where the length is below .1"
+    "Return checked normals: of unit length, or zeros where the length is below .1"
     n = np.asarray(normals)
     if n.ndim != 3 or n.shape[-1] != 3 or not n.size or n.dtype.kind != 'f':
         raise InputError(f"normals: {n.dtype} {n.shape}: give floats (h, w, 3)")
@@ -192,26 +192,33 @@ def _as_normals(normals): # (h, w, 3) -> (h, w, 3) float32
 
 # %% ../nbs/11_photometry.ipynb #e63e6a55
 def _exr():
-    "The OpenEXR package; `InputError` where it is not installed"
+    "Return the OpenEXR package; `InputError` if it is not installed"
     try: import OpenEXR
     except ImportError: raise InputError("OpenEXR: not installed: pip install illuminet[io], or use .png") from None
     return OpenEXR
 
 # %% ../nbs/11_photometry.ipynb #8b4de7e9
-def _write_exr(path, n): # .exr; (h, w, 3) float32
-    "Write three channels of 32-bit floats"
+def _write_exr(path, a): # .exr; (h, w) or (h, w, 3)
+    "Write 32-bit floats: the channels R, G and B, or Y alone"
     exr = _exr()
     header = dict(compression=exr.ZIP_COMPRESSION, type=exr.scanlineimage)
+    channels = {'RGB' if np.ndim(a) == 3 else 'Y': np.ascontiguousarray(a, np.float32)}
     with atomic_path(path) as tmp:
-        try: exr.File(header, dict(RGB=n)).write(str(tmp))
+        try: exr.File(header, channels).write(str(tmp))
         except RuntimeError as e: raise InputError(f"{path}: cannot be written ({e}): choose another folder") from e
+
+# %% ../nbs/11_photometry.ipynb #9a8f8b23
+def _green(directx) -> np.ndarray: # (3,) factors
+    "Return the signs of the axes in a file"
+    return np.float32([1, -1 if directx else 1, 1])
 
 # %% ../nbs/11_photometry.ipynb #d201ba36
 def write_normals(path, # .png (16 bits) or .exr (32-bit floats)
                   normals, # (h, w, 3); zeros where there is none
+                  directx:bool=False, # green is down, as in DirectX; else up, as in OpenGL and glTF
                   ): # the path
     "Write normals as a picture"
-    n = _as_normals(normals)
+    n = _as_normals(normals)*_green(directx)
     if _suffix(path) == '.png': return write_png(path, (n.astype(np.float64)+1)/2)
     _write_exr(path, n)
     return Path(path)
@@ -219,7 +226,7 @@ def write_normals(path, # .png (16 bits) or .exr (32-bit floats)
 # %% ../nbs/11_photometry.ipynb #fcda1fa9
 def _read_exr(path, # .exr
               ) -> np.ndarray: # (h, w, 3)
-    "First three channels of an EXR file"
+    "Read the first three channels of an EXR file"
     exr = _exr()
     _open_file(path).close()
     try: channels = exr.File(str(path)).channels()
@@ -230,17 +237,18 @@ def _read_exr(path, # .exr
 
 # %% ../nbs/11_photometry.ipynb #77929673
 def read_normals(path, # .png (8 or 16 bits) or .exr
+                 directx:bool=False, # green is down
                  ) -> np.ndarray: # (h, w, 3) float32, unit length; zeros where there is none
     "Read normals from a picture"
-    if _suffix(path) == '.exr': return _as_normals(_read_exr(path))
+    if _suffix(path) == '.exr': return _as_normals(_read_exr(path))*_green(directx)
     x = to_float(read_image(path))
-    return _as_normals((2*x-1)*(x > 0).any(-1, keepdims=True))
+    return _as_normals((2*x-1)*(x > 0).any(-1, keepdims=True))*_green(directx)
 
 # %% ../nbs/11_photometry.ipynb #d03c9fd1
 def _divergence(dx, # (h, w-1) between columns
                 dy, # (h-1, w) between rows
                 ) -> np.ndarray: # (h, w)
-    "Inflow minus outflow of each pixel"
+    "Return the inflow minus the outflow of each pixel"
     res = np.zeros((len(dx), dy.shape[1]))
     res[:,1:] += dx
     res[:,:-1] -= dx
@@ -250,7 +258,7 @@ def _divergence(dx, # (h, w-1) between columns
 
 # %% ../nbs/11_photometry.ipynb #ad4c453d
 def _eigenvalues(height, width): # -> (h, w)
-    "Eigenvalues of the discrete Laplacian in the cosine transform; 1 instead of 0 for the constant"
+    "Return the eigenvalues of the discrete Laplacian in the cosine transform; 1 instead of 0 for the constant"
     y,x = np.ogrid[:height, :width]
     res = 4 - 2*np.cos(np.pi*y/height) - 2*np.cos(np.pi*x/width)
     res[0,0] = 1
@@ -262,7 +270,7 @@ def _poisson(b, # (h, w) divergence of the slopes
              down, # (h-1, w) bool, pairs of rows that count
              on, # (h, w) bool, the area
              ) -> np.ndarray: # (h, w), up to a constant
-    "Conjugate gradients, preconditioned by the cosine transform: one step where every pair counts"
+    "Run conjugate gradients, preconditioned by the cosine transform: one step if every pair counts"
     shape,values = b.shape, _eigenvalues(*b.shape)
     def laplace(z):
         z = z.reshape(shape)
@@ -273,13 +281,13 @@ def _poisson(b, # (h, w) divergence of the slopes
 
 # %% ../nbs/11_photometry.ipynb #1891a62e
 def _slopes(n): # (h, w, 3) -> two arrays (h, w)
-    "Slopes along a row and down a column, 10 at most"
+    "Return the slopes along a row and down a column, 10 at most"
     nz = np.maximum(n[...,2], .1)
     return -n[...,0]/nz, n[...,1]/nz
 
 # %% ../nbs/11_photometry.ipynb #1e9cc248
 def _area(n, mask=None): # (h, w, 3) normals, (h, w) bool -> (h, w) bool
-    "Pixels in the mask that have a normal"
+    "Return the pixels in the mask that have a normal"
     on = (n != 0).any(-1)
     if mask is not None and np.shape(mask) != on.shape: raise InputError(f"mask: {np.shape(mask)}: give {on.shape}")
     if mask is not None: on &= np.asarray(mask, bool)
@@ -290,7 +298,7 @@ def _area(n, mask=None): # (h, w, 3) normals, (h, w) bool -> (h, w) bool
 def height(normals, # (h, w, 3); zeros where there is none
            mask=None, # (h, w) bool, the area; None: wherever there is a normal
            ) -> np.ndarray: # (h, w) float32, pixels towards the camera, mean 0; 0 outside the mask
-    "The surface that fits the normals best"
+    "Return the surface that fits the normals best"
     n = _as_normals(normals).astype(np.float64)
     on = _area(n, mask)
     p,q = _slopes(n)
@@ -359,7 +367,7 @@ def _inverse_strengths(v, # (n, p) values over albedo
                        lights, # (n, 3) float64
                        used, # (n, p) bool
                        ) -> tuple: # (n,) relative; gap: error of the next best solution over that of the best
-    "The factors under which the photos obey Lambert's law best"
+    "Return the factors under which the photos obey Lambert's law best"
     v = v*used
     energy = (v*v).sum(1)
     for i in np.flatnonzero(energy == 0):
@@ -390,7 +398,7 @@ def _colour_strengths(x, # (n, p, 3) linear values
                       p, # `Photometry` at equal strengths
                       lights, used, # (n, 3), (n, p) bool
                       ) -> np.ndarray: # (n, 3), geometric mean 1
-    "Median ratio of each photo to Lambert's law, for each colour"
+    "Return the median ratio of each photo to Lambert's law, for each colour"
     law = np.maximum(p.albedo*(lights@p.normals.T)[...,None], 1e-6)
     e = np.stack([np.median(o[k]/m[k], axis=0) for o,m,k in zip(x, law, used)])
     return e/np.exp(np.log(np.maximum(e, 1e-6)).mean(0))
@@ -398,7 +406,7 @@ def _colour_strengths(x, # (n, p, 3) linear values
 # %% ../nbs/11_photometry.ipynb #828ef2db
 def intensities(cap, # `Capture` of five photos or more
                 ) -> np.ndarray: # (n, 3) float32: strength of each lamp in red, green and blue, geometric mean 1
-    "Strength of the light in each photo, from the photos alone"
+    "Estimate the strength of the light in each photo, from the photos alone"
     lights,at = _spanning(cap.lights), _inside(cap)
     if len(lights) < 5:
         raise InputError(f"{_counted(len(lights), 'photo')}: the strength of the lights needs five or more")
@@ -413,7 +421,7 @@ def intensities(cap, # `Capture` of five photos or more
 def equalise(cap, # `Capture`
              strength, # (n,) or (n, 3), from `intensities`
              ): # `Capture` of linear floats
-    "The photos as under lamps of equal strength; none gets brighter than 1"
+    "Return the photos as under lamps of equal strength; none gets brighter than 1"
     e = np.asarray(strength, np.float32)
     if e.ndim == 1: e = e[:,None]
     if e.shape not in ((len(cap), 1), (len(cap), 3)) or not (np.isfinite(e) & (e > 0)).all():

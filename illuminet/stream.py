@@ -14,9 +14,11 @@ import numpy as np, pyvips, torch
 from fastcore.basics import patch
 from .core import *
 from .images import *
-from .images import _TYPES, _check_floats, _fetch, _open_picture, _reading, _says_linear, _warn_of_pages, _why
+from .images import _TYPES, _check_floats, _fetch, _open_picture, _reading, _warn_of_pictures, _why
+from .near_lamps import are_positions, distant_photos
 from .capture import *
-from .capture import _check_stamps, _stamp
+from .capture import (
+    _bench_linear, _check_stamps, _convert, _named_files, _near_lamps, _read_images, _stamp, _Values, _values_of, _way_of)
 from .photometry import *
 from .relightable import *
 from .relightable import _FILES, _no_model
@@ -26,10 +28,10 @@ from .bake import *
 from .bake import _db
 
 # %% ../nbs/50_stream.ipynb #28a20ac1
-def _open_photos(files, threads) -> tuple: # n `_Picture`s, n stamps
+def _open_photos(files, threads, way) -> tuple: # n `_Picture`s, n stamps
     "Open photos, upright, and stamp them"
     stamps = [_stamp(file) for file in files]
-    def opened(file): return _open_picture(file, turned=True)
+    def opened(file): return _open_picture(file, turned=True, way=way)
     with ThreadPoolExecutor(threads) as pool: return list(pool.map(opened, files)), stamps
 
 # %% ../nbs/50_stream.ipynb #dcc08380
@@ -42,33 +44,62 @@ def _common_kind(pictures, # n `_Picture`s
     (size,form), = kinds
     return size, _TYPES[form]
 
-# %% ../nbs/50_stream.ipynb #db65b64b
+# %% ../nbs/50_stream.ipynb #21f81500
 def _top(dtype):
     "Return the value that stands for 1"
     return np.iinfo(dtype).max if dtype.kind != 'f' else 1.
 
-def _to_display(dtype) -> np.ndarray: # (top+1,), indexed by a linear value
-    "Return the table from linear to display-coded values"
-    top = _top(dtype)
-    return (linear_to_srgb(np.arange(top+1)/top)*top).round().astype(dtype)
+def _largest(files, way, enough): # n photos, how to open them, a value
+    "Find the largest value of photos, or one that is large enough"
+    found = 0
+    for file in files:
+        with _reading(file, 'copy it again'): found = max(found, _open_picture(file, turned=True, way=way).image.max())
+        if found > enough: break
+    return found
 
 # %% ../nbs/50_stream.ipynb #03840791
 class Strips:
     "Photos of a capture, display-coded, as strips: `for rows,strip in Strips(path)`; each strip overwrites the last"
     def __init__(self,
-                 path, # folder with photos and a `.lp` file, or that file
+                 path, # folder with photos and a light file, or that file
                  values:int=1<<26, # of a strip, at most
                  threads=None, # that decode; None: one for each core
+                 linear=None, # whether values are linear; None: as the files note, else sRGB-coded
+                 allow_large=None, # read photos of more pixels than is safe
+                 distance=None, scale=None, # of near lamps, as for `Capture.load`; a distance is not estimated
                  ):
-        self.files,self.lights = capture_files(path)
+        self._found = _named_files(path)
+        self.files,self.lights = self._found.files,self._found.lights
+        if self.lights is None: raise InputError(f"{path}: is one photo: give a folder with photos and a .lp file")
         self.values,self.threads = values,threads or os.cpu_count() or 1
-        self._opened = _open_photos(self.files, self.threads)
+        self._way = _way_of(self.files, linear, allow_large)
+        self._opened = _open_photos(self.files, self.threads, self._way)
         pictures,_ = self._opened
-        (w,h),self.dtype = _common_kind(pictures, path)
-        _warn_of_pages(self.files, [picture.pages for picture in pictures])
-        self.shape = (len(self.files), h, w, 3)
-        self.top = _top(self.dtype)
-        self.code = _to_display(self.dtype) if _says_linear(self.files[0]) else None
+        (w,h),self._stored = _common_kind(pictures, path)
+        _warn_of_pictures(self.files, pictures)
+        self.linear = _bench_linear(self._found, self._stored, linear)
+        self.dtype = np.dtype(np.uint16) if self._stored == np.uint8 and self._found.strengths is not None else self._stored
+        self._distance,self._scale = distance,scale
+        self.shape,self.top = (len(self.files), h, w, 3), _top(self.dtype)
+
+# %% ../nbs/50_stream.ipynb #4ec21717
+@patch(as_prop=True)
+def _meaning(self:Strips) -> _Values:
+    "Return how stored values become those of strips"
+    if '_how' not in vars(self):
+        enough = (1<<14)-1 if self._stored == np.uint16 else np.inf
+        looked = self._stored == np.uint16 or self._stored.kind == 'f' and self.linear
+        largest = _largest(self.files, self._way, enough) if looked else 0
+        self._how = _values_of(self._found, self._stored, largest, self.linear)
+    return self._how
+
+# %% ../nbs/50_stream.ipynb #918bffa7
+@patch(as_prop=True)
+def _lamps(self:Strips): # -> (n, 3) in picture widths; None for distant lamps
+    "Return the positions of near lamps"
+    def small(): return _read_images(self.files, 96, False, self._way)[0]
+    read = small if are_positions(self._found.vectors) else None
+    return _near_lamps(self._found, read, self.linear, self._distance, self._scale)
 
 # %% ../nbs/50_stream.ipynb #0b98518c
 _STEP = 16   # rows
@@ -90,23 +121,36 @@ def _decode(pool, # `ThreadPoolExecutor`
     def decode(file, region, out):
         with _reading(file, 'copy it again'): _fetch(region, y, out)
     list(pool.map(decode, files, regions, strip))
+
+# %% ../nbs/50_stream.ipynb #ec1f42fd
+def _display(pool, strip, values): # executor, (n, r, w, 3) as stored, `_Values` -> (n, r, w, 3)
+    "Convert the stored values of all photos to display-coded ones"
+    if values.change() or values.linear:
+        strip = np.stack([*pool.map(lambda i: _convert(strip[i], i, values, display=True), range(len(strip)))])
     if strip.dtype.kind == 'f': _check_floats(strip)
+    return strip
+
+# %% ../nbs/50_stream.ipynb #f53d590e
+def _distant(strip, lamps, height, first): # (n, r, w, 3), (n, 3) or None, rows of a photo, first of the strip
+    "Convert a strip to distant lamps"
+    return strip if lamps is None else distant_photos(strip, lamps, height=height, first=first)
 
 # %% ../nbs/50_stream.ipynb #a35c0a22
 @patch
 def __iter__(self:Strips): # -> pairs of a slice of rows and a strip (n, r, w, 3)
     "Decode strip after strip, from the top"
     n,h,w,_ = self.shape
-    pictures,stamps = self._opened or _open_photos(self.files, self.threads)
+    values,lamps = self._meaning,self._lamps
+    pictures,stamps = self._opened or _open_photos(self.files, self.threads, self._way)
     self._opened = None
     regions = [pyvips.Region.new(picture.image) for picture in pictures]
-    buffer = np.empty((n, self.rows, w, 3), self.dtype)
+    buffer = np.empty((n, self.rows, w, 3), self._stored)
     with ThreadPoolExecutor(self.threads) as pool:
         for y in range(0, h, self.rows):
             rows = slice(y, min(h, y+self.rows))
             strip = buffer[:, :rows.stop-y]
             _decode(pool, self.files, regions, y, strip)
-            yield rows, strip if self.code is None else self.code[strip]
+            yield rows, _distant(_display(pool, strip, values), lamps, h, y)
     _check_stamps(self.files, stamps)
 
 # %% ../nbs/50_stream.ipynb #76197a12
@@ -211,10 +255,11 @@ def _solve_strip(x, # (n, r, w, 3)
 def _stream_basis(strips, file, method, **settings) -> Relightable: # without its tensors
     "Fit a fixed basis, and write its coefficients"
     r = Relightable.methods[method]({}, **settings)
-    r._warn_of_few(strips.lights)
-    inverse = (pseudo_inverse(r._basis(strips.lights))/strips.top).astype(np.float32)
-    with TensorWriter(file, dict(coefficients=(np.float16, (len(inverse), *strips.shape[1:])))) as f:
+    inverse = (r.solve(strips.lights)/strips.top).astype(np.float32)
+    shapes = dict(coefficients=(np.float16, (len(inverse), *strips.shape[1:])), lights=(np.float32, strips.lights.shape))
+    with TensorWriter(file, shapes) as f:
         for rows,x in strips: f.write('coefficients', _solve_strip(x, inverse), rows)
+        f.write('lights', strips.lights)
     return r
 
 # %% ../nbs/50_stream.ipynb #3c8bc462
@@ -399,6 +444,8 @@ def fit_large(path, # folder with photos and a `.lp` file, or that file
     "Fit to a capture that does not fit into memory"
     _check_large(method, planes, kwargs)
     strips,out = Strips(path),Path(out)
+    kind = Baked if method == 'rbf' else Relightable.methods[method]
+    warn_of_lights(kind({}, **kwargs), strips.lights)
     with atomic_path(out, _not_model) as tmp, one_blas_thread():
         tmp.mkdir()
         _fit_strips(strips, tmp, method, planes, **kwargs)

@@ -2,7 +2,7 @@
 import os, socket, threading
 from http.client import HTTPConnection
 import pytest
-from illuminet import cli
+from illuminet import export_commands
 
 LINKS = {
     'sub/index.html': '../../secret.txt', 'sub2/index.html': '../.hidden/s', 'sub3/index.htm': '../../secret.txt',
@@ -25,7 +25,7 @@ def site(tmp_path_factory):
         (root/name).parent.mkdir(parents=True, exist_ok=True)
         (root/name).symlink_to(target)
     os.mkfifo(root/'pipe')
-    with cli._server(root) as server:
+    with export_commands._server(root) as server:
         threading.Thread(target=server.serve_forever, args=(.01,), daemon=True).start()
         yield server
         server.shutdown()
@@ -67,8 +67,8 @@ def test_folder_is_redirected(site): assert get(site, '/good')[0] == 301
 @pytest.mark.parametrize('said', [b'', b'GET /vie'], ids=['nothing', 'half a line'])
 def test_silent_connection_is_closed(site, monkeypatch, said):
     "Who connects and says nothing, or half a line, does not hold the server"
-    assert cli._Pages.timeout <= 60
-    monkeypatch.setattr(cli._Pages, 'timeout', .2)
+    assert export_commands._Pages.timeout <= 60
+    monkeypatch.setattr(export_commands._Pages, 'timeout', .2)
     with socket.create_connection(site.server_address, timeout=20) as connection:
         connection.sendall(said)
         assert connection.recv(1) == b''

@@ -5,7 +5,7 @@ from unittest import mock
 import numpy as np, pytest
 from PIL import Image
 from safetensors.numpy import save
-from illuminet import cli
+from illuminet import terminal
 from illuminet.core import _printable
 from illuminet.learner import Capture, InputError, Relightable, dome, fit
 from illuminet.relightable import FORMAT
@@ -357,8 +357,8 @@ def slow():
     def late(r):
         time.sleep(1)
         return {}, []
-    cli._PATIENCE = .1
-    mock.patch('illuminet.cli._about_lights_of', side_effect=late).start()
+    terminal._PATIENCE = .1
+    mock.patch('illuminet.capture_commands._about_lights_of', side_effect=late).start()
 
 
 def test_long_work_is_announced(made):
