@@ -100,7 +100,7 @@ def _commit():
     except OSError: return None                                                 # no git here
 
 # %% ../nbs/52_benchmark.ipynb #f79189e9
-def _about(size) -> dict:
+def _run_facts(size) -> dict:
     "Return the facts that all rows of a file have in common"
     versions = dict(python=platform.python_version(), torch=torch.__version__, numpy=np.__version__)
     return dict(seed=0, threads=torch.get_num_threads(), processor=platform.machine(), size=size, **versions)
@@ -170,7 +170,7 @@ def evaluate_all(captures, # folder of captures, or a list of their folders
     methods = _chosen(methods)
     out = Path(out)
     folders = captures if isinstance(captures, (list, tuple)) else captures_in(captures)
-    commit,about = _commit(),_about(size)
+    commit,about = _commit(),_run_facts(size)
     if len({Path(f).name for f in folders}) < len(folders):
         raise InputError("captures: two folders have the same name: rename one")
     with lock_output(out):

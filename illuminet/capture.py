@@ -28,6 +28,7 @@ from illuminet.lights import (
 from .images import *
 from .images import _as_images, _as_mask, _counted, _decode, _fit, _open_picture, _peek, _resize, _resized_mask
 from .images import _says_linear, _suffixes, _warn_once, _warn_of_pictures, _Way
+from .near_lamps import distant_photos, locate_lamps
 
 # %% ../nbs/03_capture.ipynb #52700306
 class Capture:
@@ -502,6 +503,7 @@ class _Found(NamedTuple):
     lights:np.ndarray       # (n, 3) unit vectors; None for a single photo
     folders:tuple = ()      # that may hold a mask
     strengths:np.ndarray = None # of the lamps, (n, 3)
+    vectors:np.ndarray = None   # of the light file, (n, 3): directions, or positions in any unit
 
 def _is_photo(path): # a path
     "Return whether a path is that of a photo"
@@ -519,7 +521,8 @@ def _named_files(path): # as for `capture_files` -> `_Found`
         raise InputError(f"{path}: no light file in it, one in {lp.parent.name}: give {lp.parent}")
     strengths = _strengths(lp.parent, [f.name for f in files])
     folders = tuple(dict.fromkeys((lp.parent, files[0].parent, root)))
-    return _Found([f.name for f in files], _inside(files, root), _unit_rows(vectors), folders, strengths)
+    return _Found([f.name for f in files], _inside(files, root), _unit_rows(vectors), folders, strengths,
+                  np.asarray(vectors, np.float64))
 
 # %% ../nbs/03_capture.ipynb #c01802d7
 def capture_files(path, # folder, or light file beside the photos; or one photo
@@ -712,6 +715,20 @@ def _all_converted(images, values): # (n, h, w, 3), `_Values` -> the same, or a 
     for i,a in enumerate(images): res[i] = _convert(a, i, values)
     return res
 
+# %% ../nbs/03_capture.ipynb #8e376542
+def _number(name, value): # of an environment variable; a number or None
+    "Return a number given by argument or by environment variable"
+    return float(os.environ[name]) if value is None and os.environ.get(name) else value
+
+def _near_lamps(found, read, linear, distance=None, scale=None): # `_Found`; function -> (n, h, w, 3), or None
+    "Return the positions of near lamps in picture widths, with a warning if they are estimated; None for distant lamps"
+    distance,scale = _number('ILLUMINET_DISTANCE', distance), _number('ILLUMINET_SCALE', scale)
+    known = distance is not None or scale is not None
+    if found.vectors is None or not known and read is None: return None
+    lamps,message = locate_lamps(found.vectors, None if known else read(), linear, distance, scale)
+    if message: _warn(found.files[0].parent, message)
+    return lamps
+
 # %% ../nbs/03_capture.ipynb #29597b40
 @patch(cls_method=True)
 def load(cls:Capture,
@@ -720,6 +737,8 @@ def load(cls:Capture,
          linear=None, # whether values are linear; None: as the files note, else sRGB-coded
          progress=None, # a bar: True, False, or None if there is much to read
          allow_large=None, # read photos of more pixels than is safe
+         distance=None, # of the lamps, in picture widths; inf: distant; None: as the file or the photos show
+         scale=None, # width of the picture in the unit of lamp positions in the file; None: estimated
          ): # `Capture`
     "Read a capture: photos, a light file, perhaps `mask.png`; or a single photo, whose light is unknown"
     found = _named_files(path)
@@ -730,6 +749,8 @@ def load(cls:Capture,
     largest = 0 if images.dtype == np.uint8 else images.max()
     values = _values_of(found, images.dtype, largest, _bench_linear(found, images.dtype, linear))
     images = _as_images(_all_converted(images, values))
+    lamps = _near_lamps(found, lambda: images, values.linear, distance, scale)
+    if lamps is not None: images = distant_photos(images, lamps, values.linear)
     mask = _read_mask(found.folders, found.names, size, wh, way)
     return cls.__new__(cls)._with(images=images, lights=found.lights, names=[*map(_as_text, found.names)],
                                   mask=_as_mask(opaque if mask is None else mask, images.shape[1:3]), linear=values.linear)

@@ -251,7 +251,7 @@ def _locked(path, # as `_place` gives it
     stamp,lock,left = _lock_stamp(file),FileLock(file),os.path.lexists(file)
     own = stamp is None
     with _made_folder(path):
-        with suppress(OSError, AttributeError): _make_signed(file)                    # `FileLock` reports what is wrong
+        with suppress(OSError, AttributeError): _make_signed(file)                    # `FileLock` reports the error
         try:
             try: lock.acquire(timeout=0)
             except OSError as e: raise InputError(_refused(name or path, file, e)) from None
@@ -264,7 +264,7 @@ def _locked(path, # as `_place` gives it
             lock.release()
 
 # %% ../nbs/00_core.ipynb #8ca9e364
-_held = ContextVar('held', default=())                 # locks of this thread, or of this asynchronous task
+_locks_held = ContextVar('held', default=())                 # locks of this thread, or of this asynchronous task
 
 def _this_thread() -> tuple:
     "Identify the current process and thread"
@@ -288,9 +288,9 @@ class _Lock:
 @contextmanager
 def hold(self:_Lock):
     "Add the lock to the list of this thread"
-    _held.set((*_held.get(), self))
+    _locks_held.set((*_locks_held.get(), self))
     try: yield self
-    finally: _held.set(tuple(o for o in _held.get() if o is not self))
+    finally: _locks_held.set(tuple(o for o in _locks_held.get() if o is not self))
 
 # %% ../nbs/00_core.ipynb #fe7637c3
 def _clear_beside(path, # an output that this process has locked
@@ -340,7 +340,7 @@ def lock_output(path, # file or folder that a run writes
                 ):
     "Keep other processes and threads from writing an output within the block; `InputError` if one writes it now"
     place = _place(path)
-    held = next((o for o in _held.get() if o.covers(place)), None)
+    held = next((o for o in _locks_held.get() if o.covers(place)), None)
     if held:
         yield held
         return

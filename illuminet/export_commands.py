@@ -75,7 +75,8 @@ def _large(source, size) -> bool: # a capture
 def _surface(source, size, own): # -> `FoundSurface`
     "Find the surface of whatever is at a path"
     from illuminet.surfaces import find_surface
-    if own is not None or _kind(source) != 'capture': return find_surface(_relightable(source, size=size, photo_light=own))
+    if own is not None or _kind(source) != 'capture':
+        return find_surface(_relightable(source, size=size, photo_light=own))
     if not _large(source, size): return find_surface(_capture(source, size))
     from illuminet.stream import Strips
     return find_surface(Strips(source, values=1<<23))
@@ -92,7 +93,7 @@ def _print_surface(out, found, as_json, z=None, without=(), **more): # names of 
 
 # %% ../nbs/63_export_commands.ipynb #4edcbf1d
 DirectX = Annotated[bool, typer.Option(
-    '--directx', help="Write normals with green down, as in DirectX and Unreal; else up, as in OpenGL, Blender and glTF.")]
+    '--directx', help="Write normals with green down, as in DirectX and Unreal; else up, as in OpenGL and Blender.")]
 Width = Annotated[Optional[float], _number_option(
     "Width of the whole picture in millimetres; without it, a pixel counts as one.", 'WIDTH', min=0)]
 NormalsOut = Annotated[Path, _out_option("Write this picture: .png (16 bits) or .exr.")]
@@ -133,11 +134,10 @@ def albedo_command(source:Source, out:NormalsOut=Path('albedo.png'), size:Size=N
 # %% ../nbs/63_export_commands.ipynb #c7bdc887
 def _write_relief(out, found, z, mm):
     "Write the height as a picture, or as a mesh with the albedo as its texture"
-    from illuminet.images import linear_to_srgb
-    from illuminet.surfaces import write_height, write_mesh
+    from illuminet.surfaces import base_colour, write_height, write_mesh
     on = (found.normals != 0).any(-1)
     if out.suffix.lower() in ('.png', '.exr'): return write_height(out, z, mm, on)
-    write_mesh(out, z, linear_to_srgb(found.albedo.clip(0, 1)), mm, on)
+    write_mesh(out, z, base_colour(found.albedo), mm, on)
 
 def _range_of(found, z, mm) -> dict:
     "Return the lowest and the highest point, with their unit"
@@ -170,7 +170,8 @@ def height_command(source:Source, out:HeightOut=Path('height.png'), mm:Width=Non
     _print_surface(out, found, as_json, z, ['too_bright'], **_range_of(found, z, mm))
 
 # %% ../nbs/63_export_commands.ipynb #24edefcd
-@app.command('pbr', epilog=_examples('illuminet pbr coin/ --out coin-material', 'illuminet pbr coin/ --mm 38 --out coin.glb'))
+@app.command('pbr', epilog=_examples('illuminet pbr coin/ --out coin-material',
+                                     'illuminet pbr coin/ --mm 38 --out coin.glb'))
 def pbr_command(source:Source, out:MaterialOut=Path('material'), mm:Width=None, directx:DirectX=False, size:Size=None,
                 photo_light:PhotoLight=None, photo_azimuth:PhotoAzimuth=None, photo_elevation:PhotoElevation=None,
                 as_json:Json=False):

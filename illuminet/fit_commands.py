@@ -291,8 +291,10 @@ PhotoElevation = Annotated[Optional[float], _number_option(
 
 # %% ../nbs/62_fit_commands.ipynb #e68eba44
 PictureMode = Annotated[Optional[Mode], typer.Option(help="Show relief better, as RTIViewer does.")]
-ModeStrength = Annotated[Optional[float], _number_option("Strength of the mode; its default differs by mode.", 'X', min=0)]
-ModeRadius = Annotated[Optional[float], _number_option("Detail of unsharp and multi-light modes, in pixels.", 'PIXELS', min=0)]
+ModeStrength = Annotated[Optional[float], _number_option(
+    "Strength of the mode; its default differs by mode.", 'X', min=0)]
+ModeRadius = Annotated[Optional[float], _number_option(
+    "Size of the details that unsharp and multi-light modes show.", 'PIXELS', min=0)]
 ModeExponent = Annotated[Optional[float], _number_option(
     "Highlight of specular mode: the larger, the smaller.", 'X', min=0)]
 

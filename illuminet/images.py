@@ -448,8 +448,9 @@ def _exr_size(parts, path, large): # of an OpenEXR file, without pixels -> width
 def _by_exr(f, path, size, way): # as for `_by_pillow`
     "Decode an OpenEXR file"
     exr = _library('OpenEXR', path, 'is an OpenEXR file')
-    wh = _exr_size(exr.File(os.fspath(path), header_only=True, num_threads=0).parts, path, way.large)
-    part = exr.File(os.fspath(path), separate_channels=True, num_threads=0).parts[0]
+    wh = _exr_size(exr.File(f, header_only=True, num_threads=0).parts, path, way.large)
+    f.seek(0)
+    part = exr.File(f, separate_channels=True, num_threads=0).parts[0]
     wanted = _exr_channels([*part.channels])
     if not wanted: raise InputError(f"{path}: has the channels {_listed(part.channels)}: export R, G and B")
     planes = [np.asarray(part.channels[o].pixels) for o in wanted]
@@ -532,6 +533,10 @@ def _opened(f, path, kind, size, turned, alpha, way): # file and format; the res
     return p._replace(image=_three(_known(im, path), alpha), note=note)
 
 # %% ../nbs/02_images.ipynb #706b41ea
+def _remedy(kind):
+    "Return what to do with a file that cannot be read"
+    return 'copy it again, or export it with 8 or 16 bits a channel' if kind == 'TIFF' else 'copy or export it again'
+
 def _open_picture(path, # a file of one of `_FORMATS`
                   size=None, # longest side wanted, pixels: some formats can be decoded smaller
                   turned=False, # undo the orientation now, and keep what has to be decoded whole on the disk?
@@ -541,9 +546,7 @@ def _open_picture(path, # a file of one of `_FORMATS`
     "Open a picture, to be read from top to bottom"
     with _reading(path), _open_file(path) as f:
         kind = _kind(f, path)
-        tiff = 'copy it again, or export it with 8 or 16 bits a channel'
-        with _reading(path, tiff if kind == 'TIFF' else 'copy or export it again'):
-            return _opened(f, path, kind, size, turned, alpha, way)
+        with _reading(path, _remedy(kind)): return _opened(f, path, kind, size, turned, alpha, way)
 
 # %% ../nbs/02_images.ipynb #c1599d63
 def _peek(path, way) -> tuple: # EXIF orientation 1..8, white balance of a raw file or None
@@ -553,7 +556,7 @@ def _peek(path, way) -> tuple: # EXIF orientation 1..8, white balance of a raw f
         if kind == 'RAW':
             with _library('rawpy', path, 'is a raw file').imread(f) as raw: return _FLIPS.get(raw.sizes.flip, 1), _white_of(raw)
         if _decoder(f, kind): return 1, None
-        return _by_vips(f, path, kind, None, False, way).turn, None
+        with _reading(path, _remedy(kind)): return _by_vips(f, path, kind, None, False, way).turn, None
 
 # %% ../nbs/02_images.ipynb #ad016255
 _FETCH = 16   # rows

@@ -28,10 +28,8 @@ def _polynomials(a, # (m, 3) unit vectors
 
 # %% ../nbs/15_kriging.ipynb #3ac0916c
 def _lambert(a, b): # (m, 3), (n, 3) unit vectors -> (m, n)
-    "Covariance of Lambert's law with attached shadow, over normals of every direction (Cho & Saul 2009)"
-    cos = (a@b.T).clip(-1, 1)
-    angle = np.arccos(cos)
-    return (np.sin(angle)+(np.pi-angle)*cos)/np.pi
+    "Return the covariance of a matt surface under each pair of lights"
+    return matt_covariance(a@b.T)
 
 # %% ../nbs/15_kriging.ipynb #1a0d384e
 def _distance(a, b): # (m, 3), (n, 3) unit vectors -> (m, n)
@@ -176,7 +174,7 @@ def _check_blend(blend): # or None
 # %% ../nbs/15_kriging.ipynb #18aa6674
 class Kriging(LinearRelightable, method='kriging'):
     "Interpolation between the photos, with a kernel fitted to them"
-    required = ('photos', 'lights')
+    required,reach = ('photos', 'lights'), 8
     row_axis = dict(photos=1)
     @classmethod
     def fit(cls,

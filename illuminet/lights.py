@@ -26,6 +26,9 @@ def _as_rows(a, # (3,) or (n,3)
     try: a = np.asarray(a, dtype=np.float64)
     except (TypeError, ValueError): raise InputError(f"{what}: not an array of numbers: give (3,) or (n, 3)") from None
     if a.shape == (3,): a = a[None]
+    if a.shape == (2,):
+        raise InputError(f"{what}: a direction has three numbers, x to the right, y up, z to the camera: if these two are "
+                         f"azimuth and elevation in degrees, give from_angles(*np.deg2rad(({a[0]:g}, {a[1]:g})))")
     if a.ndim != 2 or a.shape[1] != 3 or not len(a):
         raise InputError(f"{what}: shape {a.shape}: give (3,) for one direction, (n, 3) for several")
     return a
@@ -51,11 +54,20 @@ def _unit_rows(a, # (3,) or (n,3)
     a = a/big
     return (a/np.linalg.norm(a, axis=1, keepdims=True)).astype(np.float32)
 
+# %% ../nbs/01_lights.ipynb #a3097084
+def _like_degrees(lights) -> bool: # as for `as_lights`
+    "Return whether one direction looks like angles: large whole numbers, two or three of them not 0"
+    a = _as_rows(lights)
+    return len(a) == 1 and bool((a == a.round()).all()) and 10 < np.abs(a).max() <= 360 and np.count_nonzero(a) > 1
+
 # %% ../nbs/01_lights.ipynb #98c2b788
 def as_lights(lights, # direction(s) towards the light, any length: (3,) or (n,3) list, array or tensor
               ) -> np.ndarray: # (n,3) float32, unit length
-    "Return checked unit directions; warn of those below the horizon"
+    "Return checked unit directions; warn of those below the horizon, and of what may be angles"
     res = _unit_rows(lights)
+    if _like_degrees(lights):
+        warnings.warn("lights: taken as the direction x, y, z: for angles in degrees, give "
+                      "from_angles(np.deg2rad(azimuth), np.deg2rad(elevation))", UserWarning, stacklevel=2)
     low = np.flatnonzero(res[:,2] < 0)
     if low.size:
         warnings.warn(f"lights: {low.size} of {len(res)} below the horizon (z < 0), the first is row {low[0]}: kept; "

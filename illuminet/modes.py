@@ -81,13 +81,14 @@ def _sharper_normals(n, # (h, w, 3)
     sharp = n+strength*_detail(n, radius)*(n != 0).any(-1, keepdims=True)
     return sharp/np.maximum(np.linalg.norm(sharp, axis=-1, keepdims=True), 1e-6)
 
-# %% ../nbs/46_modes.ipynb #f16f65bf
+# %% ../nbs/46_modes.ipynb #84126b2e
 def normals_unsharp(r, light, found, # `Relightable`, (3,), `FoundSurface`
                     *, strength:float=2., # 0 changes nothing
                     radius:float=3., # of the blur, pixels
                     ) -> np.ndarray: # (h, w, 3)
     "Sharpen the normals and shade again (Palma et al. 2010)"
-    shade,sharp = (np.maximum(n@light, 0) for n in (found.normals, _sharper_normals(found.normals, strength, radius)))
+    sharper = _sharper_normals(found.normals, strength, radius)
+    shade,sharp = (np.maximum(n@light, 0) for n in (found.normals, sharper))
     picture = srgb_to_linear(r.relight(light)) + found.albedo*(sharp-shade)[..., None]
     return linear_to_srgb(np.clip(picture, 0, 1))
 
@@ -158,14 +159,15 @@ def mode_settings(mode:str) -> dict: # name -> default
     parameters = inspect.signature(MODES[mode]).parameters.values()
     return {p.name: p.default for p in parameters if p.kind == p.KEYWORD_ONLY}
 
-# %% ../nbs/46_modes.ipynb #724f8fa5
+# %% ../nbs/46_modes.ipynb #045c161f
 _MOST = dict(strength=100., radius=1000., exponent=1000., diffuse=10., spread_deg=90.)   # from 0 up
 
 def _check_mode(mode, settings):
     "Refuse settings that a mode does not have, or that make no picture"
     known = mode_settings(mode)
     for name,value in settings.items():
-        if name not in known: raise InputError(f"{name}: {mode} has no such setting: choose among {', '.join(known) or 'none'}")
+        choices = ', '.join(known) or 'none'
+        if name not in known: raise InputError(f"{name}: {mode} has no such setting: choose among {choices}")
         if not (isinstance(value, (int, float)) and 0 <= value <= _MOST[name]):
             raise InputError(f"{name}={value!r}: give a number from 0 to {_MOST[name]:g}")
 

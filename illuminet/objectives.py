@@ -23,7 +23,7 @@ def log_errors(pred, # (b, m, 3, h, w)
     return [(error.clamp(min=0)+1e-4).log10() for error in (plain, scaled)]
 
 # %% ../nbs/56_objectives.ipynb #96c3b689
-def _compressed(x):
+def _soft_clipped(x):
     "Compress values above 1 to a tenth of their excess"
     return torch.where(x > 1, 1+.1*(x-1), x)
 
@@ -50,10 +50,10 @@ def _change_ratio(pred, b):
 def _planes_and_pictures(net, b):
     "Read planes from the photos, and relight them to the requested lights (b, m, 3, h, w)"
     photo = b['photo'].contiguous(memory_format=torch.channels_last)
-    planes = {name: plane.float() for name,plane in net(photo, b['told'], b['evidence']).items()}
-    unknown = b['told'].norm(dim=1, keepdim=True) < .01
-    light = torch.where(unknown, b['told'].new_tensor([0, 0, 1]), F.normalize(b['told'], dim=1))
-    return planes, _compressed(light_surface(planes, surface_colour(planes, b['photo'], light), b['lights']))
+    planes = {name: plane.float() for name,plane in net(photo, b['given'], b['evidence']).items()}
+    unknown = b['given'].norm(dim=1, keepdim=True) < .01
+    light = torch.where(unknown, b['given'].new_tensor([0, 0, 1]), F.normalize(b['given'], dim=1))
+    return planes, _soft_clipped(light_surface(planes, surface_colour(planes, b['photo'], light), b['lights']))
 
 # %% ../nbs/56_objectives.ipynb #6ada4653
 def _surface_errors(planes, b):

@@ -41,7 +41,7 @@ def _scaled(photo, side): # (h, w, 3) -> (1, 3, h', w') float32
     return F.interpolate(x, size, mode='bilinear', antialias=True)
 
 # %% ../nbs/32_one_photo.ipynb #6d924a8e
-def _padded(x, multiple=32): # (1, c, h, w)
+def _padded_to(x, multiple=32): # (1, c, h, w)
     "Extend the sides to multiples, repeating the edge"
     h,w = x.shape[2:]
     x = F.pad(x, (0, -w%multiple, 0, -h%multiple), mode='replicate')
@@ -56,7 +56,7 @@ def _shipped(kind): # `SurfaceNet` or `LightFinder`
 # %% ../nbs/32_one_photo.ipynb #a9a018c2
 def _probabilities(x, net): # (1, 3, h, w) -> (1, 240)
     "Run the light finder"
-    return (net or _shipped(LightFinder))(_padded(x, 2)).softmax(1)
+    return (net or _shipped(LightFinder))(_padded_to(x, 2)).softmax(1)
 
 @torch.inference_mode()
 def light_probabilities(photo, # (h, w, 3) uint8, uint16 or float in 0..1, display-coded
@@ -93,7 +93,7 @@ def _turned_reading(x, light, evidence, net): # (1, 3, h, w), (3,), (1,) -> plan
     turn = turn_to(light)
     y = turned(x, *turn)
     h,w = y.shape[2:]
-    planes = (net or _shipped(SurfaceNet))(_padded(y), turned_light(light, *turn)[None], evidence)
+    planes = (net or _shipped(SurfaceNet))(_padded_to(y), turned_light(light, *turn)[None], evidence)
     return turned_back({name: plane[..., :h, :w] for name,plane in planes.items()}, *turn)
 
 # %% ../nbs/32_one_photo.ipynb #e4469500

@@ -124,7 +124,7 @@ def _train(net, # `PixelAutoencoder`, changed in place
            xy, # (n, 2) projected lights
            steps, bs, lr, seed, # see `PixelNet.fit`
            teacher=None, # pixel indices, xy -> (bs, m, 3): the target of a student
-           lights=16, # a step
+           lights=16, # per step
            ):
     "Train by Adam, with one cosine of the learning rate after a short warm-up"
     g = torch.Generator().manual_seed(seed)
@@ -145,7 +145,7 @@ _DECODER = ('w1', 'b1', 'w2', 'b2', 'w3', 'b3')
 
 class PixelNet(Relightable, method='pixelnet'):
     "Codes and their decoder (Dulecha et al. 2020); with a teacher, its student (Dulecha et al. 2025)"
-    required = ('planes', 'low', 'high', *_DECODER)
+    required,reach = ('planes', 'low', 'high', *_DECODER), 8
     row_axis = dict(planes=1)
 
 # %% ../nbs/18_pixelnet.ipynb #92e01837
@@ -230,7 +230,7 @@ def fit(cls:PixelNet,
         planes:int=9, # length of a pixel's code; web viewers take 9
         hidden:int=50, # units of the decoder's layers; 20 run on every phone
         steps:int=30_000, # of training
-        bs:int=64, # pixels a step
+        bs:int=64, # pixels per step
         lr:float=1e-2, # highest learning rate
         seed:int=0, # same seed, same planes on the CPU
         teacher=None, # a `PixelNet` of the same capture to learn from, or settings to fit one with

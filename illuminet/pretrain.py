@@ -250,7 +250,7 @@ def pretrain(kind:str, # a key of `RECIPES`
              scenes, # from `make_scenes`
              steps:int=20_000, # of `bs` photos each
              *,
-             bs:int=None, # photos in a step; None: as in the recipe
+             bs:int=None, # photos per step; None: as in the recipe
              lr:float=2e-3, # highest learning rate of AdamW
              muon:float=4e-3, # highest learning rate of Muon
              captures=None, # folder of real captures to measure on; None: none

@@ -211,7 +211,7 @@ def confidence_of(gap, # (m,) from `rbf_gap`
 # %% ../nbs/14_rbf.ipynb #c8142ef2
 class RBF(LinearRelightable, method='rbf'):
     "Interpolation between the photos, over their lights"
-    required = ('photos', 'lights')
+    required,reach = ('photos', 'lights'), 8
     row_axis = dict(photos=1)
     @classmethod
     def fit(cls,

@@ -196,7 +196,7 @@ def _split(cap, # `Capture`
 # %% ../nbs/16_shadows.ipynb #85cc5368
 class MovingShadows(Relightable, method='shadows'):
     "Interpolation between the photos, with shadows that move"
-    required = ('photos', 'lights', 'trust')
+    required,reach = ('photos', 'lights', 'trust'), 8
     row_axis = dict(photos=1, other=1, distance=1, trust=0)
     @classmethod
     def fit(cls,

@@ -197,7 +197,7 @@ def _steepness(light): # (b, 3), of any length -> (b,)
 def slope_guess(photo, # (b, 3, h, w) in 0..1, display-coded
                 light, # (b, 3) of the photo, of any length; 0: as from the camera
                 ): # (b, 2, h, w) in -2..2, one for each size of the surroundings
-    "Guess the slope towards the light from how much brighter each pixel is than its surroundings"
+    "Guess the slope towards the light from the brightness of each pixel relative to its surroundings"
     level = (srgb_to_linear(photo).mean(1, keepdim=True)+.01).log()
     contrast = torch.cat([level-_box_mean(level, side) for side in _NEAR_FAR], 1)
     return 2*torch.tanh(contrast*_steepness(light)[:, None, None, None]/2)

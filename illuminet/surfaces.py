@@ -4,13 +4,15 @@
 
 # %% auto #0
 __all__ = ['solve_smooth', 'FoundSurface', 'estimate_roughness', 'curl_share', 'check_surface', 'plausibility', 'find_surface',
-           'normals', 'albedo', 'height', 'write_albedo', 'height_range', 'write_height', 'write_mesh', 'write_pbr']
+           'normals', 'albedo', 'height', 'base_colour', 'write_albedo', 'height_range', 'write_height', 'write_mesh',
+           'write_pbr']
 
-# %% ../nbs/45_surfaces.ipynb #b96c7794
+# %% ../nbs/45_surfaces.ipynb #1d17b89e
 import json, warnings
 from pathlib import Path
 from typing import NamedTuple
 import numpy as np
+from scipy.ndimage import median_filter
 from PIL import Image
 from . import photometry
 from .core import *
@@ -26,7 +28,7 @@ from .one_photo import *
 from .one_photo import _unpack
 from .two_photos import *
 from .formats import *
-from .web import *
+from .bundles import *
 
 # %% ../nbs/45_surfaces.ipynb #967105f9
 def _middle(grey, # (n, p)
@@ -149,7 +151,7 @@ def _solved(strip:_Strip, solve) -> tuple: # (r, w, 7), zeros outside the mask; 
     in_threads(part, [at[i:i+block] for i in range(0, len(at), block)])
     return maps.reshape(r, w, 7), sum(counts), n*len(at)
 
-# %% ../nbs/45_surfaces.ipynb #4a0908e0
+# %% ../nbs/45_surfaces.ipynb #daf0e3e5
 def _from_strips(strips, # yields `_Strip`s
                  shape, # (h, w)
                  source:str,
@@ -162,7 +164,8 @@ def _from_strips(strips, # yields `_Strip`s
         maps,c,v = _solved(strip, solve)
         for out,part in zip(res, (maps[..., :3], maps[..., 3:6], maps[..., 6])): out[strip.rows] = part
         counted,values = counted+c, values+v
-    return res._replace(explained=counted/max(values, 1))
+    roughness = median_filter(res.roughness, 3)*(res.normals != 0).any(-1)         # single pixels are noise
+    return res._replace(roughness=roughness, explained=counted/max(values, 1))
 
 # %% ../nbs/45_surfaces.ipynb #5a4e901c
 def _mask_of(strips): # `Strips` of `illuminet.stream` -> (h, w) bool, or None
@@ -262,12 +265,13 @@ def plausibility(figures:dict, # from `check_surface`
     "Return the figures in one line"
     return ', '.join(f'{100*value:.3g} % {_WORDS[name]}' for name,value in figures.items())
 
-# %% ../nbs/45_surfaces.ipynb #6d7bd34a
+# %% ../nbs/45_surfaces.ipynb #e5c8f0e1
 _LIMITS = dict(
-    explained=(.35, "of the values obey Lambert's law: glossy or moved, or lights that belong to other photos: "
+    explained=(.3, "of the values obey Lambert's law: glossy or moved, or lights that belong to other photos: "
                     "check the .lp file"),
     faces_away=(.02, "of the normals face away from the camera: check the axes of the .lp file"),
-    too_bright=(.02, "of the pixels reflect more than all the light: .png cuts them; write .exr, or expose less"),
+    too_bright=(.02, "of the pixels reflect more than all the light: .png and textures are darkened until "
+                     "they fit, .exr is not"),
     no_surface=(.6, "of the slopes belong to no surface: the height is a guess"))
 
 def _doubts(figures:dict) -> list: # of str
@@ -332,12 +336,19 @@ def height(source, # normals (h, w, 3), or as for `find_surface`
     _warn_of(check_surface(found, z), found.source)
     return z
 
-# %% ../nbs/45_surfaces.ipynb #6edf838c
-def write_albedo(path, # .png (16 bits, display-coded; above 1 is cut) or .exr (32-bit floats, linear)
+# %% ../nbs/45_surfaces.ipynb #938cc24b
+def base_colour(albedo, # (h, w, 3) linear
+                ) -> np.ndarray: # (h, w, 3) float32 in 0..1, display-coded
+    "Return the albedo as a picture; if more than one pixel in a thousand exceeds 1, all are darkened"
+    white = max(1., float(np.quantile(albedo.max(-1), .999)))
+    return linear_to_srgb(np.clip(albedo/white, 0, 1)).astype(np.float32)
+
+# %% ../nbs/45_surfaces.ipynb #07e21611
+def write_albedo(path, # .png (16 bits, display-coded, as `base_colour`) or .exr (32-bit floats, linear)
                  albedo, # (h, w, 3) linear
                  ) -> Path: # the path
     "Write the albedo as a picture"
-    if _suffix(path) == '.png': return write_png(path, linear_to_srgb(np.clip(albedo, 0, 1)))
+    if _suffix(path) == '.png': return write_png(path, base_colour(albedo))
     _write_exr(path, albedo)
     return Path(path)
 
@@ -351,12 +362,12 @@ def _pixel_mm(width_mm, # of the whole picture; None: not known, a pixel counts 
         raise InputError(f"width_mm={width_mm!r}: give the width of the picture in millimetres, above 0")
     return width_mm/w
 
-# %% ../nbs/45_surfaces.ipynb #5162e4bd
+# %% ../nbs/45_surfaces.ipynb #9d1db8ad
 def _as_height(z) -> np.ndarray: # (h, w) float32
     "Check a height"
     z = np.asarray(z, np.float32)
     if z.ndim != 2 or not z.size: raise InputError(f"height: shape {z.shape}: give (h, w)")
-    if not np.isfinite(z).all(): raise InputError("height: some values are NaN or infinite: give a mask, and zeros there")
+    if not np.isfinite(z).all(): raise InputError("height: some values are NaN or infinite: mask them, with zeros there")
     return z
 
 def _as_area(mask, # (h, w) bool, or None
@@ -403,15 +414,15 @@ def _block_means(a, # (h, w) or (h, w, c)
     on = on.reshape(*on.shape, *[1]*(np.ndim(a)-2))
     return sums(np.asarray(a, np.float64)*on)/np.maximum(sums(on.astype(np.float64)), 1)
 
-# %% ../nbs/45_surfaces.ipynb #9799cf70
+# %% ../nbs/45_surfaces.ipynb #dfb08caa
 def _triangles(on, # (h, w) bool: the vertices, numbered row by row
                ) -> np.ndarray: # (f, 3), counter-clockwise as the camera sees them
     "Join the vertices whose neighbours are there"
     index = (np.cumsum(on)-1).reshape(on.shape)
-    a,b,c,d = (x for x in (np.s_[:-1, :-1], np.s_[:-1, 1:], np.s_[1:, :-1], np.s_[1:, 1:]))
+    a,b,c,d = np.s_[:-1, :-1], np.s_[:-1, 1:], np.s_[1:, :-1], np.s_[1:, 1:]
     corners = [(a, c, b), (b, c, d)]
-    faces = [np.stack([index[o] for o in three], -1)[np.logical_and.reduce([on[o] for o in three])] for three in corners]
-    return np.concatenate(faces)
+    there = [np.logical_and.reduce([on[o] for o in three]) for three in corners]
+    return np.concatenate([np.stack([index[o][t] for o in three], -1) for three,t in zip(corners, there)])
 
 # %% ../nbs/45_surfaces.ipynb #38efbcee
 class _Grid(NamedTuple):
@@ -480,15 +491,16 @@ def _obj_files(mesh, grid, texture, stem) -> dict: # suffix -> bytes
     picture = next(data for name,data in files.items() if not name.endswith('.mtl'))
     return {'.obj': text.encode(), '.mtl': files[f'{stem}.mtl'], '-texture.png': picture}
 
-# %% ../nbs/45_surfaces.ipynb #a71285aa
-def _glb_file(mesh, # `Trimesh`, millimetres
-              grid, material) -> dict: # suffix -> bytes
+# %% ../nbs/45_surfaces.ipynb #a93b7605
+def _glb_file(grid, # `_Grid`, millimetres
+              material,
+              normals=None, # (v, 3); None: those of the mesh
+              ) -> dict: # suffix -> bytes
     "Return a binary glTF, in metres"
-    mesh.apply_scale(.001)
-    if material is not None: mesh = _textured(mesh, grid, material)
-    return {'.glb': mesh.export(file_type='glb', include_normals=True)}
+    mesh = _trimesh().Trimesh(grid.vertices/1000, grid.faces, vertex_normals=normals, process=False)
+    return {'.glb': _textured(mesh, grid, material).export(file_type='glb', include_normals=True)}
 
-# %% ../nbs/45_surfaces.ipynb #989d6267
+# %% ../nbs/45_surfaces.ipynb #14d0769e
 _MESHES = ('.obj', '.ply', '.stl', '.glb')
 
 def _mesh_files(path, grid, texture) -> dict: # suffix -> bytes
@@ -502,7 +514,7 @@ def _mesh_files(path, grid, texture) -> dict: # suffix -> bytes
     if suffix == '.obj': return _obj_files(mesh, grid, texture, path.stem)
     look = dict(baseColorTexture=texture) if texture is not None else dict(baseColorFactor=[200, 200, 200, 255])
     material = trimesh.visual.material.PBRMaterial(metallicFactor=0., roughnessFactor=.8, doubleSided=True, **look)
-    return _glb_file(mesh, grid, material)
+    return _glb_file(grid, material)
 
 # %% ../nbs/45_surfaces.ipynb #7908b5d2
 def _write_files(path, # of the first file
@@ -512,7 +524,7 @@ def _write_files(path, # of the first file
         with atomic_path(path if suffix == path.suffix.lower() else path.with_name(path.stem+suffix)) as tmp:
             tmp.write_bytes(data)
 
-# %% ../nbs/45_surfaces.ipynb #155285cd
+# %% ../nbs/45_surfaces.ipynb #df3ec947
 def write_mesh(path, # .obj (with .mtl and texture), .ply (colours of the vertices), .stl (shape alone) or .glb
                z, # (h, w) height in pixels
                texture=None, # (h, w, 3) uint8, uint16 or float in 0..1, display-coded
@@ -524,6 +536,9 @@ def write_mesh(path, # .obj (with .mtl and texture), .ply (colours of the vertic
     path,z = Path(path), _as_height(z)
     if path.suffix.lower() not in _MESHES: raise InputError(f"{path}: end it in {', '.join(_MESHES)}")
     grid = _grid(z, _as_area(mask, z.shape), _pixel_mm(width_mm, z.shape[1]), most)
+    if grid.step > 1:
+        blocks = f'{grid.step}x{grid.step}'
+        warnings.warn(f"{path}: a vertex for {blocks} pixels: pass a larger most= for a finer mesh", stacklevel=2)
     picture = None if texture is None else _as_picture(texture, z.shape)
     _write_files(path, _mesh_files(path, grid, picture))
     return path
@@ -540,25 +555,24 @@ def _flat_where_none(n): # (h, w, 3)
     n[..., 2] = np.maximum(n[..., 2], 0)
     return n
 
-# %% ../nbs/45_surfaces.ipynb #59e2c090
+# %% ../nbs/45_surfaces.ipynb #f150db1c
 def _gltf_material(found:FoundSurface):
     "Return the material of a glTF: green up, roughness in green, no metal"
     picture = Image.fromarray
     packed = np.stack([np.ones_like(found.roughness), found.roughness, np.zeros_like(found.roughness)], -1)
     return _trimesh().visual.material.PBRMaterial(
-        baseColorTexture=picture(_as_bytes(linear_to_srgb(found.albedo.clip(0, 1)))),
+        baseColorTexture=picture(_as_bytes(base_colour(found.albedo))),
         normalTexture=picture(_as_bytes((_flat_where_none(found.normals)+1)/2)),
         metallicRoughnessTexture=picture(_as_bytes(packed)),
         metallicFactor=1., roughnessFactor=1., doubleSided=True)
 
-# %% ../nbs/45_surfaces.ipynb #9cd55dd6
+# %% ../nbs/45_surfaces.ipynb #3f12266f
 def _write_gltf(path, found, z, width_mm):
     "Write a material as a binary glTF with the relief as a mesh"
     on = (found.normals != 0).any(-1)
     grid = _grid(z, on, _pixel_mm(width_mm, z.shape[1]), 250_000)
     up = np.tile([0., 0, 1], (len(grid.vertices), 1))
-    mesh = _trimesh().Trimesh(grid.vertices, grid.faces, vertex_normals=up, process=False)
-    _write_files(path, _glb_file(mesh, grid, _gltf_material(found)))
+    _write_files(path, _glb_file(grid, _gltf_material(found), up))
 
 # %% ../nbs/45_surfaces.ipynb #dc631080
 _MAPS = ('base_color.png', 'normal.png', 'roughness.png', 'height.png', 'material.json')

@@ -74,7 +74,7 @@ class Surface:
 # %% ../nbs/10_synth.ipynb #63a1c222
 @dataclass
 class _Shear:
-    "Lines towards each light, one pixel a step along rows or columns; tensors are (b,n,1,1)"
+    "Lines towards each light, one pixel per step along rows or columns; tensors are (b,n,1,1)"
     steep: torch.Tensor          # bool: steps go along a column of the picture, else along a row
     backwards: torch.Tensor      # bool: steps go to lower indices
     drift: torch.Tensor          # pixels aside in each step
@@ -207,7 +207,7 @@ def _check_known(name, options, what):
     return options[name]
 
 # %% ../nbs/10_synth.ipynb #158fafad
-def _coordinates(h, w, device=None):
+def _xy_grid(h, w, device=None):
     "Return x (right) and y (up) in units of half the shorter side, and that unit in pixels"
     u = min(h, w)/2
     y,x = ((n-1)/2 - torch.arange(n, device=device) for n in (h,w))
@@ -271,7 +271,7 @@ def woven(h, w, # rows, columns
           ): # (h,w) height in pixels
     "Make a plain weave with slightly uneven threads"
     g = _gen(seed)
-    x,y,u = _coordinates(h, w)
+    x,y,u = _xy_grid(h, w)
     p,q = (threads/2*(o + _sway(g, h, w, u)) for o in (x, y))
     z = torch.maximum(_weave(p, q), _weave(q, p+1))
     return (z*.4*u*2/threads + fractal(h, w, g, slope=4)).to(device)
@@ -289,7 +289,7 @@ def cracked(h, w, # rows, columns
             ): # (h,w) height in pixels
     "Make plates with curled edges between cracks: dry clay, craquelure"
     g = _gen(seed)
-    x,y,u = _coordinates(h, w)
+    x,y,u = _xy_grid(h, w)
     x,y = (o + fractal(h, w, g, slope=2.6)/u*3.3 for o in (x, y))
     site = torch.stack([_rand(g, cells, lo=-1, hi=1)*w/u/2, _rand(g, cells, lo=-1, hi=1)*h/u/2], -1)
     gap,which = _cells(x, y, site)
@@ -328,7 +328,7 @@ def brushed(h, w, # rows, columns
             ): # (h,w) height in pixels
     "Make impasto: brush strokes with the furrows of their bristles"
     g = _gen(seed)
-    x,y,u = _coordinates(h, w)
+    x,y,u = _xy_grid(h, w)
     z,flow = torch.zeros(h, w), fractal(h, w, g, slope=4)/u*50
     for cx,cy,turn,length,width,bend in _rand(g, strokes, 6, lo=-1).tolist():
         cx,cy = cx*w/u/2, cy*h/u/2
@@ -430,7 +430,7 @@ def carved(h, w, # rows, columns
            ): # (h,w) height in pixels
     "Make an inscription cut into a dressed stone, in a frame"
     g = _gen(seed)
-    x,y,u = _coordinates(h, w)
+    x,y,u = _xy_grid(h, w)
     W,H = w/u/2, h/u/2
     z = fractal(h, w, g, slope=2)/u*.4
     if lines is None: lines = [_word(g, int(_pick(g, [4,5,6]))) for _ in range(_pick(g, [2,3,4]))]
@@ -565,7 +565,7 @@ def coin(h, w, # rows, columns
          ): # (h,w) height in pixels, below 0 beside the coin
     "Make a struck coin: flan, rim, ring of beads, legend and motif"
     g = _gen(seed)
-    x,y,u = _coordinates(h, w, device)
+    x,y,u = _xy_grid(h, w, device)
     x,y = x/.91, y/.91
     r,t = torch.hypot(x, y), torch.atan2(y, x)
     free = motif is None
@@ -585,7 +585,7 @@ def sphere(h, w, # rows, columns
            radius=.8, # in units of half the shorter side
            ): # (h,w) height in pixels, far below beside it
     "Make half a ball"
-    x,y,u = _coordinates(h, w, device)
+    x,y,u = _xy_grid(h, w, device)
     z = radius**2 - x*x - y*y
     return torch.where(z > 0, z.clamp(min=0).sqrt()*u, -u*torch.ones_like(z))
 
@@ -596,7 +596,7 @@ def blob(h, w, # rows, columns
          ): # (h,w) height in pixels, below 0 beside it
     "Make smooth lumps with a rough skin"
     g = _gen(seed)
-    x,y,u = _coordinates(h, w)
+    x,y,u = _xy_grid(h, w)
     z = _gaussian(torch.randn(1, h, w, generator=g), min(h, w)*_between(g, .06, .16))[0]
     z = z/z.std() + _between(g, .5, 2) - _between(g, 1, 4)*(x*x+y*y)
     z = 2*u*_between(g, .05, .25)*torch.sign(z)*z.abs()**_between(g, .4, .9)
@@ -611,7 +611,7 @@ def lumps(h, w, # rows, columns
           ): # (h,w) height in pixels
     "Make limbs, knobs and pits over one another"
     g = _gen(seed)
-    x,y,u = _coordinates(h, w)
+    x,y,u = _xy_grid(h, w)
     z,n = torch.zeros(h, w), n or int(_pick(g, range(8, 60)))
     for cx,cy,size,slim,turn,high in _rand(g, n, 6).tolist():
         a = .7*.06**size
@@ -699,13 +699,13 @@ def _laid_on(top, # `Surface`
     return Surface(torch.maximum(top.height, ground.height), albedo, *rest)
 
 # %% ../nbs/10_synth.ipynb #060f3d73
-def _as_batch(surfaces): # list of `Surface` -> one batch
+def _one_batch(surfaces): # list of `Surface` -> one batch
     fields = [k for k,v in vars(surfaces[0]).items() if torch.is_tensor(v)]
     return replace(surfaces[0], **{k: torch.stack([getattr(s, k) for s in surfaces]) for k in fields})
 
 # %% ../nbs/10_synth.ipynb #44aa56ee
 def _grounded(s, ground, body, depth, g): # body: whether the relief has an outline
-    "Lay a surface on a ground; None: on black, with a mask"
+    "Lay a surface on a ground; None: against black, with a mask"
     if ground is None:
         return replace(s, height=s.height.clamp(min=0) if body else s.height, mask=(s.height > 0) | (not body))
     if not body: return s
@@ -728,7 +728,7 @@ def make_surface(kind='coin', # a key of `RELIEFS`; None: a random one
     if min(h, w) < 16: raise InputError(f"size={size}: give at least 16 pixels")
     if b is not None:
         args = kind, material, (h,w), None, g, depth, device, ground
-        return _as_batch([make_surface(*args, **kwargs) for _ in range(b)])
+        return _one_batch([make_surface(*args, **kwargs) for _ in range(b)])
     kind = kind or _pick(g, list(RELIEFS))
     material = material or _pick(g, list(MATERIALS))
     if not np.isscalar(depth): depth = float(depth[0]*(depth[1]/depth[0])**_rand(g, 1))

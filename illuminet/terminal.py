@@ -29,18 +29,29 @@ def _examples(*commands) -> str:
     "Return examples for the end of a help"
     return '\b\n'+'\n  '.join(['Examples:', *commands])
 
+# %% ../nbs/61_terminal.ipynb #a53ef014
+def _number_option(help, metavar='N', **limits): # min, max
+    "Describe an option that is a number"
+    return typer.Option(metavar=metavar, help=help, **limits)
+
 # %% ../nbs/61_terminal.ipynb #31ecf38d
 _READING = dict(linear=('ILLUMINET_LINEAR', Annotated[Optional[bool], typer.Option(
                     help="Take values of photos as linear, or as sRGB-coded.  [default: as the files note]",
                     show_default=False)]),
                 allow_large=('ILLUMINET_ALLOW_LARGE', Annotated[Optional[bool], typer.Option(
-                    '--allow-large', help="Read photos of more than 179 million pixels.", show_default=False)]))
+                    '--allow-large', help="Read photos of more than 179 million pixels.", show_default=False)]),
+                distance=('ILLUMINET_DISTANCE', Annotated[Optional[float], _number_option(
+                    "Distance of near lamps, in picture widths; inf: distant.  [default: as the file and the photos show]",
+                    'WIDTHS', min=.5, show_default=False)]),
+                scale=('ILLUMINET_SCALE', Annotated[Optional[float], _number_option(
+                    "Width of the picture in the unit of the lamp positions in the .lp file.", 'UNITS', min=0,
+                    show_default=False)]))
 
 @contextlib.contextmanager
-def _environment(values): # name of a variable -> True, False, or None: as it is
+def _environment(values): # name of a variable -> True, False, a number, or None: as it is
     "Set environment variables for a while"
     before = {name: os.environ.get(name) for name in values}
-    os.environ.update({name: str(int(value)) for name,value in values.items() if value is not None})
+    os.environ.update({name: str(+value) for name,value in values.items() if value is not None})
     try: yield
     finally:
         for name,value in before.items():
@@ -109,11 +120,6 @@ def _out_option(help):
 Folder = Annotated[Path, _path_argument("Folder with photos and a .lp file, or the .lp file.", 'CAPTURE')]
 Source = Annotated[Path, _path_argument("Photo, capture, saved model, .ptm, .rti or web bundle.", 'SOURCE')]
 Out = Annotated[Path, _out_option("Write to this folder.")]
-
-# %% ../nbs/61_terminal.ipynb #a53ef014
-def _number_option(help, metavar='N', **limits): # min, max
-    "Describe an option that is a number"
-    return typer.Option(metavar=metavar, help=help, **limits)
 
 # %% ../nbs/61_terminal.ipynb #95ab8829
 Size = Annotated[Optional[int], _number_option("Shrink photos: longest side at most this.", 'PIXELS', min=1)]

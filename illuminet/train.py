@@ -77,7 +77,7 @@ def relight_learner(dls, # `RelightDataLoaders`
 class TrainedNet(Relightable, method='trained'):
     "A trained `IllumiNet` with the photos that its base is made from"
     row_axis = dict(photos=1, image=0)
-    pixelwise = False
+    pixelwise,reach = False, 8
 
 class PlainUNet(TrainedNet, method='unet'): "The plain network: image and light in, no base"
 
@@ -175,7 +175,7 @@ def _left_out(self:TrainedNet, cap, folds):
 
 # %% ../nbs/25_train.ipynb #79d66ab0
 @patch
-def _corner(self:TrainedNet, n=16): # pixels a side
+def _corner(self:TrainedNet, n=16): # pixels per side
     "Return the relightable of the upper left corner alone"
     corner = dict(image=np.s_[:n, :n], photos=np.s_[:, :n, :n])
     parts = {name: self.tensors[name][i] for name,i in corner.items() if name in self.tensors}

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np, torch
 from fastcore.basics import patch
 from .core import *
+from .images import _counted
+from .capture import Capture
 from .relightable import *
 from .kriging import *
 from .surface import *
@@ -47,13 +49,13 @@ class TwoPhotos(Relightable, method='two'):
 # %% ../nbs/33_two_photos.ipynb #93821c17
 @patch(cls_method=True)
 def fit(cls:TwoPhotos,
-        cap, # `Capture` of two photos or more, or the path of one
+        cap, # `Capture` of two photos, or the path of one
         net:SurfaceNet=None, # None: the one shipped with the package
         finder:LightFinder=None, # None: the one shipped with the package
         ):
     "Read the surface of each photo, and choose the kernel between them"
     if isinstance(cap, (str, Path)): cap = Capture.load(cap)
-    if len(cap) < 2: raise InputError("1 photo: 'two' takes two or more; method 'illuminet' takes any number")
+    if len(cap) != 2: raise InputError(f"{_counted(len(cap), 'photo')}: 'two' takes two; method 'illuminet' takes any number")
     tensors = dict(lights=cap.lights)
     for i in range(len(cap)):
         part = OnePhoto.fit(cap[i], net, finder)

@@ -26,8 +26,10 @@ from .pixelnet import *
 from .surface import *
 from .one_photo import *
 from .one_photo import _PLANE_PIXELS, _enlarged, _unpack
+from .grid import *
+from .grid import _bilinear
 from .web import *
-from .web import _PTM_ORDER, _bilinear
+from .web import _PTM_ORDER, _found_normals
 
 # %% ../nbs/42_viewer.ipynb #0d7a6a6f
 def static_text(*names:str, # of files in `illuminet/static`
@@ -58,12 +60,12 @@ def plane_weights(info:dict, # of `WebPlanes`
                   lights, # (m, 3)
                   ) -> np.ndarray: # (m, 1+planes, 3): the constant, then the weight of each byte over 255
     "Return the weights that a browser computes for each light"
-    lights = as_lights(lights)
+    lights,gain = damp_lights(as_lights(lights), np.reshape(info.get('cone', []), (-1, 3, 3)), info.get('reach'))
     weights = _table_weights(info, lights) if info['type'] == 'bilinear' else _basis_weights(info, lights)
     scale,bias = (np.array(info['materials'][0][k])[:, None] for k in ('scale', 'bias'))
     weights[:, 1:] *= scale
     weights[:, 0] -= (weights[:, 1:]*bias).sum(1)
-    return weights
+    return weights if gain is None else weights*gain[:, None, None]
 
 # %% ../nbs/42_viewer.ipynb #92b4eeb9
 def _summed(planes, # (planes, h, w) uint8
@@ -147,7 +149,7 @@ def _smaller(r, # a relightable
 
 # %% ../nbs/42_viewer.ipynb #06c97043
 def _has_planes(r) -> bool:
-    "Return whether a relightable has its own planes, few enough to send"
+    "Return whether a relightable has its own planes, and few enough to send"
     if isinstance(r, OnePhoto): return True
     few = len(r.tensors.get('coefficients', ())) <= 9
     return isinstance(r, (PTM, HSH, Baked)) and 'index' not in r.tensors and few
@@ -175,18 +177,21 @@ def _photo_planes(r:OnePhoto, side:int) -> WebPlanes:
 
 # %% ../nbs/42_viewer.ipynb #61b7697e
 def web_planes(r:Relightable,
-               planes:int=18, # of 8 bits, if the relightable has to be baked: a multiple of 3
+               planes:int=None, # of 8 bits, a multiple of 3, for what has none; None: as few as leave `error`
                side:int=1600, # longest side of the pictures, at most
-               ) -> WebPlanes:
-    "Return a relightable as a browser can show it: its own planes (PTM, HSH, baked, one photo), or baked"
-    if planes < 3 or planes % 3: raise InputError(f"planes={planes}: three go into each picture: give a multiple of 3")
+               error:float=2., # mean over a dome of lights, of 255, for what has no planes
+               ) -> WebPlanes: # its `info` has `error_255` where planes were found
+    "Return a relightable as a browser can show it: its own planes (PTM, HSH, baked, one photo), or new ones"
+    check_planes(planes)
     if side < 1: raise InputError(f"side={side}: give at least one pixel")
     if isinstance(r, OnePhoto): return _photo_planes(r, side)
-    r = _smaller(single_basis(r, planes) if 'index' in r.tensors else r, side)
-    baked = r if _has_planes(r) else bake(r, planes, clusters=1)
-    info,pictures = baked._web(planes)
+    small = _smaller(to_grid(r, planes, error) if 'index' in r.tensors else r, side)
+    shown = small if _has_planes(small) else to_grid(small, planes, error)
+    info,pictures = shown._web(planes, error)
     pictures = np.stack([_resized(a, side) for a in pictures])
-    if 'basis' in info: info['basis'] = base64.b64encode(np.array(info['basis'], np.uint8)).decode()
+    info.pop('lights', None)
+    if 'basis' not in info: info |= dict(cone=shown._cone.round(6).tolist(), reach=shown.reach)
+    else: info['basis'] = base64.b64encode(np.array(info['basis'], np.uint8)).decode()
     return WebPlanes(dict(info, height=pictures.shape[1], width=pictures.shape[2]), pictures)
 
 # %% ../nbs/42_viewer.ipynb #53c029ab
@@ -199,16 +204,6 @@ def _as_bytes(normals, # (h, w, 3)
         raise InputError(f"normals: shape {res.shape}: give (h, w, 3), with sides in the ratio of the pictures'")
     return np.asarray(Image.fromarray(res).resize(shape[1::-1], Image.Resampling.HAMMING))
 
-# %% ../nbs/42_viewer.ipynb #f8e3de0e
-def _found_normals(r, shown, side) -> np.ndarray: # (h, w, 3)
-    "Compute normals from the photos of a relightable, or else from its pictures"
-    small = _smaller(r, side)
-    try: return photometry.normals(small._kept())
-    except InputError:                                             # no photos, too few, or all in one plane
-        lights = dome(16, np.deg2rad(25))
-        pictures = np.stack([to_uint8(shown.relight(o)) for o in lights])
-        return photometry.normals(Capture(pictures, lights))
-
 # %% ../nbs/42_viewer.ipynb #e992f85f
 def web_normals(r:Relightable,
                 shown:WebPlanes, # its planes
@@ -216,7 +211,8 @@ def web_normals(r:Relightable,
                 side:int=1600, # longest side for which they are made
                 ) -> np.ndarray: # (h, w, 3) uint8: (n+1)/2
     "Return the normals that go with planes"
-    if isinstance(normals, bool): normals = r.normals if isinstance(r, OnePhoto) else _found_normals(r, shown, side)
+    if isinstance(normals, bool):
+        normals = r.normals if isinstance(r, OnePhoto) else _found_normals(_smaller(r, side), shown.relight)
     elif isinstance(normals, Capture): normals = photometry.normals(normals)
     return _as_bytes(np.asarray(normals), shown.pictures.shape[1:3])
 
@@ -301,7 +297,7 @@ def to_html(self:Relightable,
             path='viewer.html', # the file to write
             title:str=None, # shown in the page; None: the file's name
             normals=True, # show them? True: from its photos or its pictures; or a `Capture`, or (h, w, 3)
-            planes:int=18, # of 8 bits, if the relightable has no planes of its own and is baked
+            planes:int=None, # of 8 bits, a multiple of 3, for what has none; None: as few as leave two grey levels
             side:int=1600, # longest side of the pictures, at most
             within:float=None, # seconds that sampling the model may take; None: any time
             ) -> Path: # the file, or None if it would take longer

@@ -139,7 +139,7 @@ def _next(self:Latest) -> list: # the value that waits, or nothing
 # %% ../nbs/43_widget.ipynb #aac0c844
 @patch
 def _run(self:Latest):
-    "Call the function until no value waits"
+    "Call the function until no value is waiting"
     while value := self._next(): self.f(*value)
 
 @patch
@@ -196,7 +196,7 @@ class RelitDisc(LightDisc):
 
     def __init__(self,
                  r:Relightable,
-                 browser:bool=None, # relight there? None: if it has planes; True bakes what has none
+                 browser:bool=None, # relight there? None: if the model has planes; True bakes a model without planes
                  side:int=1024, # longest side of the picture, at most
                  light=None, # direction (3,); None: from the upper left
                  lights=None, # several lamps: directions, or dicts with light, colour, intensity
@@ -225,12 +225,12 @@ def _answer(self:RelitDisc, f):
     self.done += 1
 
 @patch
-def _relit(self:RelitDisc, lamps): self.picture = _jpeg(relight_lamps(self.r, lamps), self.side)
+def _send_picture(self:RelitDisc, lamps): self.picture = _jpeg(relight_lamps(self.r, lamps), self.side)
 
 @patch
 def _make(self:RelitDisc, lamps):
     "Make the picture under lamps"
-    self._answer(lambda: self._relit(lamps))
+    self._answer(lambda: self._send_picture(lamps))
 
 # %% ../nbs/43_widget.ipynb #ae1ff4e7
 @patch
@@ -243,7 +243,7 @@ def image(self:RelitDisc) -> np.ndarray: # (h, w, 3) float32 in 0..1
 def _show_photo(self:RelitDisc, light):
     "Read the photo for a new light of the photo, and show it"
     self.r = self.r.read_again(light)
-    if self.kernel: return self._relit(self.lights)
+    if self.kernel: return self._send_picture(self.lights)
     with self.hold_sync():
         for k,v in _browser_planes(self.r, self.side).items(): setattr(self, k, v)
 
@@ -281,7 +281,7 @@ def slider_widget(r:Relightable,
 def widget(self:Relightable,
            light=None, # direction (3,) to begin with; None: from the upper left
            lights=None, # several lamps: directions, or dicts with light, colour, intensity
-           browser:bool=None, # relight in the browser? None: if it has planes; True bakes what has none
+           browser:bool=None, # relight in the browser? None: if the model has planes; True bakes a model without planes
            side:int=1024, # longest side of the picture, at most
            sliders:bool=False, # plain sliders instead of the disc; also used if anywidget is missing
            ):

@@ -82,6 +82,8 @@ FILES = {  # its bytes, its suffix, its pixels (None: as the decoder reads them)
     'WebP': (pil(rgb, 'webp', quality=100), 'webp', colour, 60),
     'WebP, lossless': (pil(rgb, 'webp', lossless=True), 'webp', colour, 0),
     'WebP, alpha': (pil(alpha, 'webp', lossless=True, exact=True), 'webp', colour, 0),
+    'AVIF, grey': (pil(one, 'avif', quality=100), 'avif', three, 3),
+    'AVIF, turned': (pil(one, 'avif', quality=100, exif=turned), 'avif', np.rot90(three, -1), 3),
     'BMP': (pil(rgb, 'bmp'), 'bmp', colour, 0),
     'BMP, grey': (pil(one, 'bmp'), 'bmp', three, 0),
     'BMP, palette': (pil(palette, 'bmp'), 'bmp', as_rgb(palette), 0),
@@ -121,8 +123,8 @@ def test_same_pixels(tmp_path, name):
 
 
 def test_every_format_is_tried():
-    "Every format of the table has a file here, and no suffix stands there twice"
-    tried = {suffix for _, suffix, _, _ in FILES.values()}
+    "Every format of the table has a file here or in test_photos.py, and no suffix stands there twice"
+    tried = {suffix for _, suffix, _, _ in FILES.values()} | {'heic', 'exr', 'dng'}
     for form in _FORMATS.values(): assert any(suffix[1:] in tried for suffix in form.suffixes), form
     assert len(_suffixes) == len(set(_suffixes))
 
@@ -199,7 +201,7 @@ def test_strange_names(tmp_path, name):
     assert np.array_equal(read_image(tmp_path/name), colour)
 
 
-@pytest.mark.parametrize('suffix', ['heic', 'avif', 'jp2', 'NEF'])
+@pytest.mark.parametrize('suffix', ['jp2', 'jxl', 'PSD'])
 @pytest.mark.parametrize('listed', ['the same', 'jpg'])
 def test_photos_of_other_kinds(tmp_path, suffix, listed):
     "A photo that is there but of a kind that cannot be read is not called missing"
