@@ -25,7 +25,7 @@ def _as_rows(a, # (3,) or (n,3)
     except (TypeError, ValueError): raise InputError(f"{what}: not an array of numbers: give (3,) or (n, 3)") from None
     if a.shape == (3,): a = a[None]
     if a.shape == (2,):
-        raise InputError(f"{what}: a direction has three numbers, x to the right, y up, z to the camera: if these two are "
+        raise InputError(f"{what}: shape (2,): a direction has x to the right, y up, z to the camera: if these are "
                          f"azimuth and elevation in degrees, give from_angles(*np.deg2rad(({a[0]:g}, {a[1]:g})))")
     if a.ndim != 2 or a.shape[1] != 3 or not len(a):
         raise InputError(f"{what}: shape {a.shape}: give (3,) for one direction, (n, 3) for several")

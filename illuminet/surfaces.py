@@ -124,7 +124,7 @@ def _capture_strips(cap): # `Capture`; yields `_Strip`s
 def _model_strips(r:Relightable): # yields `_Strip`s
     "Relight a model strip by strip, or as a whole if it looks at the neighbourhood"
     h,w,_ = r.shape
-    lights = _dome_lights()
+    lights = r._covered(_dome_lights())
     for rows in _slices(len(lights), h, w) if r.pixelwise else [slice(0, h)]:
         part = r.rows(rows) if r.pixelwise else r
         yield _Strip(rows, srgb_to_linear(part.relight(lights)), lights)

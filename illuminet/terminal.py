@@ -290,15 +290,29 @@ def _bytes(path) -> int:
     return sum(o.stat().st_size for o in files if o.is_file())
 
 # %% ../nbs/61_terminal.ipynb #d9c9a527
-_FILES = {'.ptm': 'ptm', '.rti': 'rti'} | dict.fromkeys(('.lp', '.txt', '.csv', '.json', '.mat'), 'capture')
+_FILES = {'.ptm': 'ptm', '.rti': 'rti', '.tzi': 'bundle', '.dzi': 'bundle'}
+_FILES |= dict.fromkeys(('.lp', '.txt', '.csv', '.json', '.mat', '.relight'), 'capture')
+_OTHERS = {   # suffix -> what a file is, and what to do
+    '.dome': "a dome of RelightLab, lamps without photos: illuminet lights PHOTOS --apply FILE gives them to photos",
+    '.hsh': "harmonics in their first file format, which RTIViewer reads: save them as .rti",
+    '.mview': "a multi-view RTI, which RTIViewer alone reads: give the .ptm or .rti of one view",
+    '.tzb': "the tiles of a web bundle: give its folder",
+    '.xml': "part of a bundle for WebRTIViewer, which alone reads it: give the .ptm or .rti that it was made from"}
 
+def _file_kind(path:Path) -> str: # of a file
+    "Return what a file is, by its name"
+    suffix = path.suffix.lower()
+    if suffix in _OTHERS: raise _wrong(f"{path}: is {_OTHERS[suffix]}")
+    return 'bundle' if path.name.lower() == 'info.json' else _FILES.get(suffix, 'photo')
+
+# %% ../nbs/61_terminal.ipynb #f3dfa324
 def _kind(path:Path) -> str: # 'capture', 'model', 'bundle', 'ptm', 'rti' or 'photo'
     "Return what is at a path, by its names"
     if not path.exists(): raise _wrong(f"{path}: is not there: check the path")
-    if not path.is_dir(): return _FILES.get(path.suffix.lower(), 'photo')
+    if not path.is_dir(): return _file_kind(path)
     names = {o.name.lower() for o in path.iterdir()}
     if any(o.endswith('.lp') for o in names): return 'capture'
-    return 'model' if 'config.json' in names else 'bundle' if 'info.json' in names else 'capture'
+    return 'model' if 'config.json' in names else 'bundle' if names & {'info.json', 'info.xml'} else 'capture'
 
 # %% ../nbs/61_terminal.ipynb #8a2746b6
 _KINDS = dict(ptm='.ptm file', rti='.rti file', bundle='web bundle')   # for people, if not as they are
@@ -341,8 +355,10 @@ def _pixels(r) -> str: # of a `Relightable`
 # %% ../nbs/61_terminal.ipynb #3c56461a
 def _check_saved(r, path, method, size):
     "Refuse options that are for photos, with a saved model or a file of another program"
-    if method not in ('illuminet', r.method): raise _wrong(f"{path}: is a model of {r.method}: --method is for photos", '--method')
-    if size: raise _wrong(f"{path}: is a model of {_pixels(r)}: --size is for photos", '--size')
+    kind = _KINDS.get(_kind(path), 'model')
+    if method not in ('illuminet', r.method):
+        raise _wrong(f"{path}: is a {kind} of method {r.method}: leave --method out, or give the photos")
+    if size: raise _wrong(f"{path}: is a {kind} of {_pixels(r)}: leave --size out, or give the photos")
     return r
 
 def _relightable(path, method='illuminet', size=None, photo_light=None): # -> `Relightable`
