@@ -52,7 +52,7 @@ def diffuse_gain(r, light, found, # `Relightable`, (3,), `FoundSurface`
                  ) -> np.ndarray: # (h, w, 3)
     "Multiply what the light changes (Malzbender et al. 2001)"
     facing = _facing(r, found)
-    return facing + strength*(r._relight(light[None])[0]-facing)
+    return facing + strength*(r._unclipped(light[None])[0]-facing)
 
 # %% ../nbs/46_modes.ipynb #bfe581bb
 def _detail(a, # (h, w) or (h, w, c)
@@ -99,7 +99,7 @@ def coefficient_unsharp(r, light, found=None, # `Relightable`, (3,); not needed
                         ) -> np.ndarray: # (h, w, 3)
     "Sharpen the coefficients of the model (Palma et al. 2010)"
     if 'luminance' not in r.tensors:
-        picture = r._relight(light[None])[0]
+        picture = r._unclipped(light[None])[0]
         return picture + strength*_detail(picture, radius)
     plain = PTM(dict(coefficients=r.tensors['luminance'][..., None].repeat(3, -1)))
     return coefficient_unsharp(plain, light, strength=strength, radius=radius)*r.tensors['colour']

@@ -164,15 +164,26 @@ def _damped(self:Relightable, lights): # (m, 3) -> lights to relight at (m, 3); 
     "Move lights outside those of the photos, where the method extrapolates"
     return (lights, None) if self.reach is None else damp_lights(lights, self._cone, self.reach)
 
+@patch
+def _covered(self:Relightable, lights): # (m, 3) -> (m, 3)
+    "Move lights outside those of the photos to the edge of the cone"
+    return lights if self.reach is None else damp_lights(lights, self._cone, .01)[0]
+
+# %% ../nbs/12_relightable.ipynb #ea8ba304
+@patch
+def _unclipped(self:Relightable, lights): # (m, 3) float32 unit vectors -> (m, h, w, 3) float32
+    "Return the pictures before they are clipped"
+    moved,gain = self._damped(lights)
+    res = self._relight(moved).astype(np.float32, copy=False)
+    return res if gain is None else res*gain[:, None, None, None]
+
 # %% ../nbs/12_relightable.ipynb #19fa3640
 @patch
 def relight(self:Relightable,
             lights, # (3,) or (m, 3) directions
             ) -> np.ndarray: # (h, w, 3) or (m, h, w, 3), float32 in 0..1, display-coded
     "Return the picture under each light"
-    moved,gain = self._damped(as_lights(lights))
-    res = self._relight(moved).astype(np.float32, copy=False)
-    if gain is not None: res = res*gain[:, None, None, None]
+    res = self._unclipped(as_lights(lights))
     if not self.self_clipping: res = np.clip(res, 0, 1, out=res if res.flags.writeable else None)
     return res[0] if np.ndim(lights) == 1 else res
 
@@ -566,9 +577,10 @@ def _close_together(lights, azimuth, elevation):
     "Recognise a cluster"
     middle = lights.mean(0)/max(np.linalg.norm(lights.mean(0)), 1e-9)
     radius = np.rad2deg(np.arccos((lights@middle).clip(-1, 1).min()))
+    if radius >= 35: return None
     around,above = (np.rad2deg(o[0]) for o in to_angles(middle))
-    place = f"azimuth {around:.0f}°, elevation {above:.0f}°"
-    if radius < 35: return f"lamps all within {radius:.0f}° of {place}", "add lamps on the other sides"
+    return (f"lamps all within {radius:.0f}° of azimuth {around:.0f}°, elevation {above:.0f}°",
+            "add lamps on the other sides")
 
 # %% ../nbs/12_relightable.ipynb #9aa5a913
 def _one_arc(lights, azimuth, elevation):

@@ -355,8 +355,10 @@ def _pixels(r) -> str: # of a `Relightable`
 # %% ../nbs/61_terminal.ipynb #3c56461a
 def _check_saved(r, path, method, size):
     "Refuse options that are for photos, with a saved model or a file of another program"
-    if method not in ('illuminet', r.method): raise _wrong(f"{path}: is a model of {r.method}: --method is for photos", '--method')
-    if size: raise _wrong(f"{path}: is a model of {_pixels(r)}: --size is for photos", '--size')
+    kind = _KINDS.get(_kind(path), 'model')
+    if method not in ('illuminet', r.method):
+        raise _wrong(f"{path}: is a {kind} of method {r.method}: leave --method out, or give the photos")
+    if size: raise _wrong(f"{path}: is a {kind} of {_pixels(r)}: leave --size out, or give the photos")
     return r
 
 def _relightable(path, method='illuminet', size=None, photo_light=None): # -> `Relightable`

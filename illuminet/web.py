@@ -127,7 +127,7 @@ def _found_normals(r, # a relightable
     "Compute normals from the photos of a relightable, or else from its pictures"
     try: return photometry.normals(r._kept())
     except InputError:                                             # no photos, too few, or all in one plane
-        lights = dome(16, np.deg2rad(25))
+        lights = r._covered(dome(16, np.deg2rad(25)))
         return photometry.normals(Capture(np.stack([to_uint8(relight(o)) for o in lights]), lights))
 
 # %% ../nbs/41_web.ipynb #5749a0b2
