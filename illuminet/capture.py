@@ -425,8 +425,32 @@ def _read_mat(path) -> tuple: # n empty names, n vectors
     vectors = a if a.shape[1] == 3 else a.T
     return ['']*len(vectors), [_vector([f'{o:.9g}' for o in v], f'{path}, row {i+1}') for i,v in enumerate(vectors)]
 
+# %% ../nbs/03_capture.ipynb #09fb55df
+def _relight_light(image) -> tuple: # an entry of `images` -> name, vector; None without a light
+    "Read the light of a photo of a project"
+    for key in ('direction', 'position'):
+        place = image.get(key) or {}
+        vector = tuple(float(place.get(o, 0)) for o in 'xyz') if isinstance(place, dict) else tuple(map(float, place))
+        if len(vector) == 3 and any(vector): return str(image['filename']), vector
+    return None
+
+def _read_relight(path) -> tuple: # n names, n vectors
+    "Read the photos and the lights of a project of RelightLab"
+    try:
+        project = json.loads(_read_bytes(path, 10_000_000))
+        folder,images = project.get('folder') or '.', [o for o in project['images'] if not o.get('skip')]
+        lights = [_relight_light(o) for o in images]
+    except InputError: raise
+    except Exception as e: raise InputError(f"{path}: no project of RelightLab ({e!s:.200}): save it again") from e
+    if not lights or None in lights:
+        raise InputError(f"{path}: {lights.count(None)} of {_counted(len(lights), 'photo')} without a light: "
+                         "find the lights in RelightLab, or with illuminet lights")
+    if ignored := [o for o in ('crop', 'aligns') if project.get(o)]:
+        _warn(path, f"its {' and '.join(ignored)} are left out: crop and align the photos first")
+    return [f'{folder}/{name}' for name,_ in lights], [v for _,v in lights]
+
 # %% ../nbs/03_capture.ipynb #748a6f58
-_TABLES = {'.csv': _read_table, '.txt': _read_table, '.json': _read_json, '.mat': _read_mat}
+_TABLES = {'.csv': _read_table, '.txt': _read_table, '.json': _read_json, '.mat': _read_mat, '.relight': _read_relight}
 
 def _listed_names(folder): # -> list of str; empty if there is no list
     "Read the names in `filenames.txt`"
@@ -462,7 +486,8 @@ def _light_files(folder):
     "List the light files in a folder"
     files = _folder(folder)
     return ([f for f in files if f.suffix.lower() == '.lp'] or
-            [f for f in files if f.suffix.lower() in _TABLES and _LIGHTS.fullmatch(f.stem)])
+            [f for f in files if f.suffix.lower() in _TABLES and _LIGHTS.fullmatch(f.stem)] or
+            [f for f in files if f.suffix.lower() == '.relight'])
 
 def _check_same(folder, found, real): # light files of the folder, and the paths to open
     "Raise an `InputError` unless all light files have the same names and lights"

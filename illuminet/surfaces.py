@@ -7,7 +7,7 @@ __all__ = ['solve_smooth', 'FoundSurface', 'estimate_roughness', 'curl_share', '
            'normals', 'albedo', 'height', 'base_colour', 'write_albedo', 'height_range', 'write_height', 'write_mesh',
            'write_pbr']
 
-# %% ../nbs/45_surfaces.ipynb #1d17b89e
+# %% ../nbs/45_surfaces.ipynb #25668c5a
 import json, warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from . import photometry
 from .core import *
 from .lights import *
 from .images import *
-from .images import _as_mask, _suffixes
+from .images import _as_mask
 from .capture import *
 from .capture import _read_mask
 from .relightable import *
@@ -27,8 +27,8 @@ from .photometry import _normals_and_albedo, _refit, _suffix, _write_exr
 from .one_photo import *
 from .one_photo import _unpack
 from .two_photos import *
-from .formats import *
 from .bundles import *
+from .formats import *
 
 # %% ../nbs/45_surfaces.ipynb #967105f9
 def _middle(grey, # (n, p)
@@ -167,11 +167,11 @@ def _from_strips(strips, # yields `_Strip`s
     roughness = median_filter(res.roughness, 3)*(res.normals != 0).any(-1)         # single pixels are noise
     return res._replace(roughness=roughness, explained=counted/max(values, 1))
 
-# %% ../nbs/45_surfaces.ipynb #5a4e901c
+# %% ../nbs/45_surfaces.ipynb #d6e62683
 def _mask_of(strips): # `Strips` of `illuminet.stream` -> (h, w) bool, or None
     "Read the mask beside the photos"
-    files,(_,h,w,_) = strips.files, strips.shape
-    mask = _read_mask(files[0].parent, [o.name for o in files], None, (w, h))
+    found,(_,h,w,_) = strips._found, strips.shape
+    mask = _read_mask(found.folders, found.names, None, (w, h), strips._way)
     return None if mask is None else _as_mask(mask, (h, w))
 
 def _large_strips(strips): # `Strips`; yields `_Strip`s
@@ -194,18 +194,17 @@ def _read_photos(r:TwoPhotos) -> FoundSurface:
     normals,albedo,roughness = (np.mean(o, axis=0) for o in [*zip(*parts)][:3])
     return FoundSurface(_unit(normals), albedo, roughness, f'{len(parts)} photos, a guess')
 
-# %% ../nbs/45_surfaces.ipynb #b9d11829
+# %% ../nbs/45_surfaces.ipynb #d1932d56
 def _opened(path:Path,
             size, # longest side in pixels of photos, at most; None: as they are
             ): # `Capture` or `Relightable`
     "Open what is at a path"
-    if path.is_dir() and (path/'config.json').exists(): return Relightable.load(path, lazy=True)
-    if path.is_dir() and (path/'info.json').exists(): return read_web(path)
+    if path.is_dir() and not any(path.glob('*.lp')):
+        if (path/'config.json').exists(): return Relightable.load(path, lazy=True)
+        if (path/'info.json').exists(): return read_web(path)
     readers = {'.ptm': read_ptm, '.rti': read_rti}
     if path.suffix.lower() in readers: return readers[path.suffix.lower()](path)
-    if path.suffix.lower() not in _suffixes or path.is_dir(): return Capture.load(path, size=size)
-    photo = Capture([path], None)
-    return photo if size is None else photo.resize(size)
+    return Capture.load(path, size=size)
 
 # %% ../nbs/45_surfaces.ipynb #23691d6b
 def _from_capture(cap, # `Capture`
@@ -362,12 +361,12 @@ def _pixel_mm(width_mm, # of the whole picture; None: not known, a pixel counts 
         raise InputError(f"width_mm={width_mm!r}: give the width of the picture in millimetres, above 0")
     return width_mm/w
 
-# %% ../nbs/45_surfaces.ipynb #9d1db8ad
+# %% ../nbs/45_surfaces.ipynb #35d373ec
 def _as_height(z) -> np.ndarray: # (h, w) float32
     "Check a height"
     z = np.asarray(z, np.float32)
     if z.ndim != 2 or not z.size: raise InputError(f"height: shape {z.shape}: give (h, w)")
-    if not np.isfinite(z).all(): raise InputError("height: some values are NaN or infinite: mask them, with zeros there")
+    if not np.isfinite(z).all(): raise InputError("height: some values are NaN or infinite: mask them, and put zeros")
     return z
 
 def _as_area(mask, # (h, w) bool, or None

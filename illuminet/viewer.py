@@ -261,6 +261,13 @@ def _filled(**texts) -> str:
     "Fill the names in the page's template"
     return re.sub(r'\{\{(\w+)\}\}', lambda m: texts[m[1]], static_text('viewer.html'))
 
+# %% ../nbs/42_viewer.ipynb #59912bea
+def _about_planes(info) -> str: # of `WebPlanes`
+    "Return a sentence about the error of planes, or nothing if they are the model's own"
+    if 'error_255' not in info: return ''
+    return (f"The pictures differ from those of the model by {info['error_255']:.1f} grey levels of 255, "
+            "the mean over a dome of lights.")
+
 # %% ../nbs/42_viewer.ipynb #911f7ad7
 def viewer_page(shown:WebPlanes,
                 title:str='Relightable', # shown in the page
@@ -271,7 +278,7 @@ def viewer_page(shown:WebPlanes,
     "Return the page's HTML"
     places = [_light_choice(light, p, planes if i else ()) for i,(light,p,*planes) in enumerate(choices)]
     data = dict(_page_data(shown, normals), light=as_lights(_START)[0].tolist(), small=small, choices=places)
-    return _filled(title=html.escape(_printable(title)),
+    return _filled(title=html.escape(_printable(title)), about=_about_planes(shown.info),
                    style=static_text('viewer.css', 'disc.css'),
                    script=static_text('shade.js', 'disc.js', 'viewer.js'),
                    data=json.dumps(data).replace('<', '\\u003c'))
@@ -287,7 +294,7 @@ def _html_path(path) -> Path:
 # %% ../nbs/42_viewer.ipynb #3d2ffa8f
 def _parts(r, planes, side, normals) -> tuple: # `WebPlanes`; normals (h, w, 3) uint8, or None
     "Return the planes and the normals of a relightable"
-    shown = web_planes(r, planes, side)
+    shown = planes if isinstance(planes, WebPlanes) else web_planes(r, planes, side)
     if normals is None or normals is False: return shown, None
     return shown, web_normals(r, shown, normals, side)
 
@@ -297,7 +304,7 @@ def to_html(self:Relightable,
             path='viewer.html', # the file to write
             title:str=None, # shown in the page; None: the file's name
             normals=True, # show them? True: from its photos or its pictures; or a `Capture`, or (h, w, 3)
-            planes:int=None, # of 8 bits, a multiple of 3, for what has none; None: as few as leave two grey levels
+            planes=None, # of 8 bits, a multiple of 3, for what has none; None: as few as leave two grey levels; or `WebPlanes`
             side:int=1600, # longest side of the pictures, at most
             within:float=None, # seconds that sampling the model may take; None: any time
             ) -> Path: # the file, or None if it would take longer
@@ -307,7 +314,7 @@ def to_html(self:Relightable,
     with lock_output(path):
         shown,surface = _parts(self, planes, side, normals)
         readings = _readings(self, side) if isinstance(self, OnePhoto) else ()
-        choices = [(light, p, *_parts(r, planes, side, normals)) for light,p,r in readings]
+        choices = [(light, p, *_parts(r, None, side, normals)) for light,p,r in readings]
         page = viewer_page(shown, title or path.stem, surface, choices=choices)
         with atomic_path(path) as tmp: tmp.write_text(page, encoding='utf-8')
     return path
