@@ -24,7 +24,7 @@ def ball_photos(lights, size=120, places=((45, 52),), radius=28, kind='glossy'):
             up = np.sqrt(np.maximum(1-u*u-v*v, 0))
             n = np.stack([u, v, up], -1)
             half = (l+[0, 0, 1])/np.linalg.norm(l+[0, 0, 1])
-            shine = 40*np.exp(-((1-n@half)/.0009))
+            shine = 40*np.exp(-np.maximum(1-n@half, 0)/.0009)
             ball = .02+shine if kind == 'glossy' else .7*np.maximum(n@l, 0)+.03
             im = np.where(up > 0, ball, im)
         res.append(im)
