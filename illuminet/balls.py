@@ -562,6 +562,14 @@ def _meeting(origins, lights): # (m, 3), (m, 3)
     return np.linalg.lstsq(across.sum(0), (across@origins[:,:,None]).sum(0)[:,0], rcond=None)[0]
 
 # %% ../nbs/06_balls.ipynb #ba00005c
+def _filled(positions, rays, centres): # (n, 3), (n, m, 3), (m, 3), with nan
+    "Place lamps that one ball shows at the distance of the others"
+    middle = centres.mean(0)
+    far = np.nanmedian(np.linalg.norm(positions-middle, axis=1))
+    mean = np.nan_to_num(rays).sum(1)
+    mean = mean/np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-9)
+    return np.where(np.isfinite(positions), positions, middle+far*mean)
+
 def _positions(camera, witnesses, n): # `_Camera`, balls that agree, number of photos
     "Return positions (n, 3), nan where there is none, in widths of the picture; None if the lamps are too far"
     if len(witnesses) < 2: return None
@@ -578,9 +586,30 @@ def _positions(camera, witnesses, n): # `_Camera`, balls that agree, number of p
         meeting.append(_apart_deg(v[there], towards).mean())
         if lamp[2] > 0 and meeting[-1] < 3: res[i] = lamp
     near = len(meeting) > 2 and np.median(parallel) > max(.7, 2*np.median(meeting))
-    return res if near and np.isfinite(res).all(1).mean() > .6 else None
+    return _filled(res, rays, centres) if near and np.isfinite(res).all(1).mean() > .6 else None
 
 # %% ../nbs/06_balls.ipynb #ba00005e
+def _onto(a, b): # (3,), (3,) unit length
+    "Return the rotation that turns one direction onto another"
+    v,c = np.cross(a, b), a@b
+    k = np.array([[0, -v[2], v[1]], [v[2], 0, -v[0]], [-v[1], v[0], 0]])
+    return np.eye(3)+k+k@k/(1+c)
+
+def _focal_between(size, witnesses): # (w, h), list of `_Witness` read as by a distant camera
+    "Return the focal length in widths under which several balls show the same lights, or None"
+    if len(witnesses) < 2: return None
+    tried = np.r_[0, np.arange(.15, 1.01, .05)]
+    spread = []
+    for k in tried:
+        camera = _Camera(*size, size[0]/max(k, 1/_FAR))
+        turns = [_onto(np.array([0, 0, -1.]), camera.rays(*o.outline.circle[:2])) for o in witnesses]
+        lights = np.stack([o.reading.lights@r.T for o,r in zip(witnesses, turns)])
+        pairs = [_apart_deg(a, b) for i,a in enumerate(lights) for b in lights[:i]]
+        spread.append(np.nanmedian(pairs))
+    best = int(np.argmin(spread))
+    return float(1/tried[best]) if best and spread[0] > max(1, 2*spread[best]) else None
+
+# %% ../nbs/06_balls.ipynb #ba000061
 class FoundLights:
     "Lights found from balls: names, lights (n, 3), positions, balls, kinds, marks, skipped, focal"
     def __init__(self, names, lights, positions, witnesses, skipped, focal, order):
@@ -594,7 +623,7 @@ class FoundLights:
         return (f"FoundLights({_counted(len(self.lights), 'light')}, {_counted(len(self.balls), 'ball')}: "
                 f"{', '.join(self.kinds)}{f', {len(self.skipped)} photos skipped' if self.skipped else ''})")
 
-# %% ../nbs/06_balls.ipynb #ba00005f
+# %% ../nbs/06_balls.ipynb #ba000062
 _SMALL,_TRIED,_MOST_SEEN = 512, 12, 40   # pixels; outlines; photos in which outlines are sought
 
 def _candidates(album): # -> list of `Circle`
@@ -610,7 +639,7 @@ def _candidates(album): # -> list of `Circle`
     k = album.size[0]/stack.shape[2]
     return [Circle((o.circle.x+.5)*k-.5, (o.circle.y+.5)*k-.5, o.circle.radius*k) for o in found]
 
-# %% ../nbs/06_balls.ipynb #ba000060
+# %% ../nbs/06_balls.ipynb #ba000063
 def _given(balls, size): # circles, (w, h)
     "Check circles that a user gave"
     try: res = [Circle(*map(float, o)) for o in balls]
@@ -626,7 +655,7 @@ def _drawn(circle):
     points = np.stack([circle.x+circle.radius*np.cos(t), circle.y+circle.radius*np.sin(t), np.ones(90)], 1)
     return _Outline(circle, points, 1., 1.)
 
-# %% ../nbs/06_balls.ipynb #ba000061
+# %% ../nbs/06_balls.ipynb #ba000064
 def _measured(stack, patch, circle): # (n, h, w), `_Patch`, `Circle`
     "Measure the outline of a candidate in full photos; None if it is not round"
     o = _outline(stack, _edges(stack), patch.inside(circle))
@@ -646,7 +675,7 @@ def _cut_out(album, circles): # -> list of (`_Patch`, (n, h, w))
         for patch,kept in zip(patches, parts): kept.append(patch.cut(image))
     return [(patch, np.stack(kept)) for patch,kept in zip(patches, parts)]
 
-# %% ../nbs/06_balls.ipynb #ba000063
+# %% ../nbs/06_balls.ipynb #ba000066
 def _warn_of_view(camera, witnesses, shortest): # `_Camera`, list of `_Witness`, widths of the picture
     "Warn if a camera of unknown focal length may look at the balls from aside"
     middle = np.mean([o.outline.circle[:2] for o in witnesses], 0)-[(camera.w-1)/2, (camera.h-1)/2]
@@ -655,7 +684,7 @@ def _warn_of_view(camera, witnesses, shortest): # `_Camera`, list of `_Witness`,
     warnings.warn(f"the camera is taken as distant; if it is not, lights are off by up to {off:.0f} degrees, since the balls lie "
                   "aside: give focal=, or --focal on the command line, in widths of the picture", UserWarning, stacklevel=4)
 
-# %% ../nbs/06_balls.ipynb #ba000064
+# %% ../nbs/06_balls.ipynb #ba000067
 def _witnesses(album, balls, focal): # circles or None; widths of the picture or None -> list of `_Witness`, `_Camera`
     "Find balls and what they show"
     circles = _given(balls, album.size) if balls is not None else _candidates(album)
@@ -671,11 +700,12 @@ def _witnesses(album, balls, focal): # circles or None; widths of the picture or
     found = _outermost(read(camera, seen))
     if focal or not found: return found, camera
     shown,shortest = _focal_of(album.size, [o.outline for o in found])
-    if not shown and not album.focal: _warn_of_view(camera, found, max(shortest, 2.))
+    shown = shown or _focal_between(album.size, found)
+    if not shown and not album.focal: _warn_of_view(camera, found, max(shortest, 1.4))
     else: camera = _Camera(w, h, (shown or album.focal)*w)
     return read(camera, [o[:3] for o in found]), camera
 
-# %% ../nbs/06_balls.ipynb #ba000066
+# %% ../nbs/06_balls.ipynb #ba000069
 def _check_found(witnesses, given): # list of `_Witness`, whether the user gave circles
     "Raise an `InputError` unless there is a ball that can be trusted"
     remedy = "give its circle by balls=[(x, y, radius)], or by --ball X,Y,R on the command line"
@@ -686,7 +716,7 @@ def _check_found(witnesses, given): # list of `_Witness`, whether the user gave 
     if len(witnesses) == 1 and not given and (witnesses[0].outline.strength < .3 or witnesses[0].outline.cover < .8):
         raise InputError(f"photos: the outline of the ball at {_place(witnesses[0])} is not clear: {remedy}")
 
-# %% ../nbs/06_balls.ipynb #ba000067
+# %% ../nbs/06_balls.ipynb #ba00006a
 def _without(album, skip): # names
     "Leave photos out; raise an `InputError` for a name that is not there"
     missing = [o for o in skip if o not in album.names]
@@ -698,7 +728,7 @@ def _without(album, skip): # names
     else: album.images = album.images[keep]
     return album
 
-# %% ../nbs/06_balls.ipynb #ba000069
+# %% ../nbs/06_balls.ipynb #ba00006c
 def find_lights(photos, # folder, list of paths, or (n, h, w, 3)
                 balls=None, # circles (x, y, radius) in pixels, the first pixel's centre being (0, 0); None: find them
                 skip=(), # names of photos to leave out
@@ -722,7 +752,7 @@ def find_lights(photos, # folder, list of paths, or (n, h, w, 3)
                        None if positions is None else positions[taken], witnesses, skipped, focal,
                        {name: i for i,name in enumerate(album.names)})
 
-# %% ../nbs/06_balls.ipynb #ba000075
+# %% ../nbs/06_balls.ipynb #ba000078
 def lights_from_sphere(images, # (n, h, w, 3) photos of a ball
                        centre, # (row, column) of its centre, pixels
                        radius, # of its outline, pixels
@@ -735,7 +765,7 @@ def lights_from_sphere(images, # (n, h, w, 3) photos of a ball
         raise InputError(f"images: {name}: {doubt}: check centre and radius, or leave it out")
     return found.lights
 
-# %% ../nbs/06_balls.ipynb #ba000078
+# %% ../nbs/06_balls.ipynb #ba00007b
 def _draw_mark(ax, patch, circle, mark, light): # axes, `_Patch`, `Circle`, pixels or nan, (3,)
     "Draw the circle of a ball, and its highlight or its light"
     c = patch.inside(circle)
@@ -765,7 +795,7 @@ def sheet(self:FoundLights,
         ax.set_title(Path(name).stem[-18:], size=6)
     return _save(fig, out)
 
-# %% ../nbs/06_balls.ipynb #ba00007c
+# %% ../nbs/06_balls.ipynb #ba00007f
 def lights_for(photos, # folder, or names of photos
                names, # n names, as `read_lp` gives them; empty ones for lights without names
                lights, # (n, 3) directions or positions
