@@ -416,15 +416,15 @@ def _check_mat(raw, path): # bytes of the file
 def _read_mat(path) -> tuple: # n empty names, n vectors
     "Read the directions in a MATLAB file"
     raw = _read_bytes(path, _MAT_BYTES)
-    _check_mat(raw, path)
     try:
+        _check_mat(raw, path)
         about = [(name, shape) for name,shape,kind in whosmat(BytesIO(raw)) if kind in ('double', 'single')
                  and len(shape) == 2 and 3 in shape]
         about.sort(key=lambda o: not re.search('light|dir|^[ls]$', o[0], re.I))
         if not about: raise ValueError('no matrix of three columns')
         a = np.asarray(loadmat(BytesIO(raw), variable_names=[about[0][0]])[about[0][0]], np.float64)
-    except MemoryError: raise
-    except Exception as e: raise InputError(f"{path}: cannot be read ({e}): save the directions as text") from e
+    except (InputError, MemoryError): raise
+    except Exception as e: raise InputError(f"{path}: cannot be read ({e!s:.200}): save the directions as text") from e
     vectors = a if a.shape[1] == 3 else a.T
     return ['']*len(vectors), [_vector([f'{o:.9g}' for o in v], f'{path}, row {i+1}') for i,v in enumerate(vectors)]
 

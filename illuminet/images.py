@@ -495,8 +495,9 @@ def _upright(a, # (h, w, 3)
 # %% ../nbs/02_images.ipynb #361546ca
 _SPACES = dict(uint8=('srgb', 'b-w'), uint16=('rgb16', 'grey16'), float32=('scrgb', 'b-w'))
 
-def _on_disk(a): # any array
-    "Move an array to a file without a name"
+def _on_disk(a, least=1<<25): # any array, bytes
+    "Move a large array to a file without a name"
+    if a.nbytes < least: return a
     file = tempfile.TemporaryFile()
     res = np.memmap(file, a.dtype, 'w+', shape=a.shape)
     res[:] = a
