@@ -498,8 +498,8 @@ _SPACES = dict(uint8=('srgb', 'b-w'), uint16=('rgb16', 'grey16'), float32=('scrg
 def _on_disk(a, least=1<<25): # any array, bytes
     "Move a large array to a file without a name"
     if a.nbytes < least: return a
-    file = tempfile.TemporaryFile()
-    res = np.memmap(file, a.dtype, 'w+', shape=a.shape)
+    f = tempfile.TemporaryFile()
+    res = np.memmap(f, a.dtype, 'w+', shape=a.shape)
     res[:] = a
     return res
 
