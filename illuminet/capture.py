@@ -23,7 +23,7 @@ from .core import *
 from .core import _printable, _read_bytes, _within
 from .lights import *
 from illuminet.lights import (
-    _as_float, _as_text, _axes, _direction_column, _lp_rows, _no_direction, _number, _read_vectors, _trailing, _unit_rows,
+    _as_float, _as_text, _axes, _direction_column, _lp_rows, _name_column, _no_direction, _number, _read_vectors, _trailing, _unit_rows,
     _vector)
 from .images import *
 from .images import _as_images, _as_mask, _counted, _decode, _fit, _open_picture, _peek, _resize, _resized_mask
@@ -189,6 +189,14 @@ def _place_of(base, folders, root): # folder, parts of a path, folder that must 
     whole,inner = Path(os.path.abspath(root)),Path(os.path.abspath(place))
     return place if inner == whole or whole in inner.parents else None
 
+# %% ../nbs/03_capture.ipynb #77cdba99
+def _existing(place): # a folder
+    "Find a folder whose name may be written in another case, or with other accents; None if there is none"
+    if place.is_dir(): return place
+    parent = _existing(place.parent) if place.parent != place else None
+    alike = [o for o in parent.iterdir() if _any_case(o.name) == _any_case(place.name)] if parent else []
+    return next((o for o in alike if o.is_dir() and not o.is_symlink()), None)
+
 # %% ../nbs/03_capture.ipynb #577db792
 def _by_name(base, # folder in which paths begin
              names, # n lists of parts
@@ -196,8 +204,10 @@ def _by_name(base, # folder in which paths begin
              ): # n paths, or None
     "Find the file of each name, if all are there"
     places = [_place_of(base, o[:-1], root) for o in names]
-    if None in places or len({*places}) > _PLACES or not all(o.is_dir() for o in {*places}): return None
-    files = {place: _photos(place) for place in {*places}}
+    if None in places or len({*places}) > _PLACES: return None
+    there = {place: _existing(place) for place in {*places}}
+    if None in there.values(): return None
+    files = {place: _photos(there[place]) for place in there}
     for key in (_composed, _any_case, _stem):
         found = {(place, key(f.name)): f for place in files for f in reversed(files[place])}
         wanted = [(place, key(o[-1])) for place,o in zip(places, names)]
@@ -332,12 +342,6 @@ def _table_columns(cells) -> tuple: # lists of str, alike in length -> columns o
     first = _direction_column(numbers, bool(words)) if len(numeric) > 3 else 0
     return numeric[first:first+3], words[0] if words else numeric[0] if first else None
 
-def _named_column(header, axes): # words, columns of x, y, z -> column, or None
-    "Find the column of names by a header"
-    rest = [i for i in range(len(header)) if i not in axes]
-    likely = [i for i in rest if re.search('name|file|image|photo|picture|img|path', header[i], re.I)]
-    return (likely or rest or [None])[0]
-
 # %% ../nbs/03_capture.ipynb #96823a70
 def _read_table(path) -> tuple: # n names, n vectors
     "Read a table of lights"
@@ -348,8 +352,8 @@ def _read_table(path) -> tuple: # n names, n vectors
     cells = [o+['']*(len(cells[0])-len(o)) for o in cells]
     axes,name = _axes(cells[0]),None
     if axes:
-        name,header = _named_column(cells[0], axes), cells.pop(0)
-        rows = rows[1:]
+        header,rows = cells.pop(0), rows[1:]
+        name = _name_column(header, axes, cells[0]) if cells else None
     else: axes,name = _table_columns(cells)
     if not axes or not cells: raise InputError(f"{path}: no columns x, y and z: name them in the first line")
     vectors = [_vector([o[k] for k in axes], f'{path}, line {i}') for (i,_),o in zip(rows, cells)]
@@ -413,15 +417,15 @@ def _check_mat(raw, path): # bytes of the file
 def _read_mat(path) -> tuple: # n empty names, n vectors
     "Read the directions in a MATLAB file"
     raw = _read_bytes(path, _MAT_BYTES)
-    _check_mat(raw, path)
     try:
+        _check_mat(raw, path)
         about = [(name, shape) for name,shape,kind in whosmat(BytesIO(raw)) if kind in ('double', 'single')
                  and len(shape) == 2 and 3 in shape]
         about.sort(key=lambda o: not re.search('light|dir|^[ls]$', o[0], re.I))
         if not about: raise ValueError('no matrix of three columns')
         a = np.asarray(loadmat(BytesIO(raw), variable_names=[about[0][0]])[about[0][0]], np.float64)
-    except MemoryError: raise
-    except Exception as e: raise InputError(f"{path}: cannot be read ({e}): save the directions as text") from e
+    except (InputError, MemoryError): raise
+    except Exception as e: raise InputError(f"{path}: cannot be read ({e!s:.200}): save the directions as text") from e
     vectors = a if a.shape[1] == 3 else a.T
     return ['']*len(vectors), [_vector([f'{o:.9g}' for o in v], f'{path}, row {i+1}') for i,v in enumerate(vectors)]
 

@@ -476,10 +476,10 @@ def _by_rawpy(f, path, size, way): # as for `_by_pillow`
     with rawpy.imread(f) as raw:
         wh,white = (raw.sizes.width, raw.sizes.height), _white_of(raw)
         _check_pixels(wh, path, way.large)
-        half = size is not None and max(wh) >= 2*size
+        turn,half = _FLIPS.get(raw.sizes.flip, 1), size is not None and max(wh) >= 2*size
         a = raw.postprocess(gamma=(1, 1), output_bps=16, no_auto_bright=True, adjust_maximum_thr=0, user_flip=0,
                             user_wb=list(way.white or white), half_size=half)
-        return _Pixels(a, wh, turn=_FLIPS.get(raw.sizes.flip, 1), white=white)
+        return _Pixels(a, wh, turn=turn, white=white)
 
 _WHOLE = dict(BMP=_by_pillow, packed=_by_tifffile, HEIC=_by_heif, EXR=_by_exr, RAW=_by_rawpy)
 
@@ -495,10 +495,11 @@ def _upright(a, # (h, w, 3)
 # %% ../nbs/02_images.ipynb #361546ca
 _SPACES = dict(uint8=('srgb', 'b-w'), uint16=('rgb16', 'grey16'), float32=('scrgb', 'b-w'))
 
-def _on_disk(a): # any array
-    "Move an array to a file without a name"
-    file = tempfile.TemporaryFile()
-    res = np.memmap(file, a.dtype, 'w+', shape=a.shape)
+def _on_disk(a, least=1<<25): # any array, bytes
+    "Move a large array to a file without a name"
+    if a.nbytes < least: return a
+    f = tempfile.TemporaryFile()
+    res = np.memmap(f, a.dtype, 'w+', shape=a.shape)
     res[:] = a
     return res
 
