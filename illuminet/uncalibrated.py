@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['EstimatedLights', 'estimate_lights']
 
-# %% ../nbs/34_uncalibrated.ipynb #f57188f7
+# %% ../nbs/34_uncalibrated.ipynb #e730f560
 import math, warnings
 from typing import NamedTuple
 import numpy as np, torch, torch.nn.functional as F
@@ -16,7 +16,6 @@ from .core import *
 from .images import *
 from .images import _counted
 from .capture import Capture
-from .photometry import least_squares
 from .finder import DIRECTIONS
 from .one_photo import light_probabilities
 
@@ -60,19 +59,26 @@ def _curl_forms(pictures, # (k, h, w)
     curl = np.concatenate([y, -x])
     return curl@curl.T, np.kron(np.eye(2), x@x.T + y@y.T + 1e-9*len(x)*np.eye(len(x)))
 
-# %% ../nbs/34_uncalibrated.ipynb #4ef213e4
+# %% ../nbs/34_uncalibrated.ipynb #1a7024ca
+def _least_curl(pictures, # (k, h, w)
+                on, # (h, w) bool
+                ) -> tuple: # (2, k), share of curl 0..1
+    "Find the mixture of pictures with the least share of curl"
+    values,vectors = eigh(*_curl_forms(pictures, on), subset_by_index=[0, 0])
+    return vectors[:, 0].reshape(2, -1), values[0]
+
+# %% ../nbs/34_uncalibrated.ipynb #fbff6f46
 def _tilts(shading, # (n, h, w)
            on, # (h, w) bool
            k=_COMPONENTS,
            ) -> np.ndarray: # (n, 2) of mean square 1
     "Find the tilts of the lights, up to their sign, from the curl of the slopes"
     _,pictures = _components(shading, on, k)
-    _,vectors = eigh(*_curl_forms(pictures, on), subset_by_index=[0, 0])
-    slopes = np.tensordot(vectors[:, 0].reshape(2, -1), pictures[:, on], 1)
+    slopes = np.tensordot(_least_curl(pictures, on)[0], pictures[:, on], 1)
     tilts = np.linalg.lstsq(slopes.T, shading[:, on].T.astype(np.float64), rcond=None)[0].T
     return tilts/math.sqrt((tilts**2).sum(1).mean())
 
-# %% ../nbs/34_uncalibrated.ipynb #ddbcf432
+# %% ../nbs/34_uncalibrated.ipynb #a40fc294
 _BRIGHT = 75   # percentile of the photos that stands for the paint
 
 def _without_paint(grey, # (n, h, w) in 0..1, display-coded
@@ -88,7 +94,7 @@ def _votes(photos, # (n, h, w, 3)
     "Return what the light finder makes of each photo"
     return np.stack([light_probabilities(o).numpy() for o in photos]).astype(np.float64)
 
-# %% ../nbs/34_uncalibrated.ipynb #65ac92e6
+# %% ../nbs/34_uncalibrated.ipynb #05e204e2
 _SHARP = 12.    # width of a vote: about 17°
 _WRONG = .3     # the constant
 _DIRECTIONS = DIRECTIONS.numpy().astype(np.float64)
@@ -100,7 +106,7 @@ def _doubt(lights, # (n, 3)
     near = _SHARP*np.exp(_SHARP*(lights@_DIRECTIONS.T - 1))
     return sum(-np.log(_WRONG + (near*o).sum(1)).mean() for o in votes)
 
-# %% ../nbs/34_uncalibrated.ipynb #46fc7f00
+# %% ../nbs/34_uncalibrated.ipynb #b34c519e
 def _heights(brightness, # (n,) of the photos
              lowest, # z of the lowest lamp
              ) -> np.ndarray: # (n,) z of each light
@@ -115,7 +121,7 @@ def _on_dome(tilts, # (n, 2) of any length
     across = tilts/np.maximum(np.linalg.norm(tilts, axis=1, keepdims=True), 1e-9)
     return np.concatenate([across*np.sqrt(1-z*z)[:, None], z[:, None]], 1)
 
-# %% ../nbs/34_uncalibrated.ipynb #269ca113
+# %% ../nbs/34_uncalibrated.ipynb #8e26fd84
 _INDEPENDENT = 4          # photos that the votes on one object are worth
 _LOWEST = .1, .2          # z of the lowest lamp: expected, and its spread
 _STEPS = np.arange(.01, .8, .03)
@@ -130,7 +136,7 @@ def _lowest(tilts, # (n, 2)
     best,p = _STEPS[energy.argmin()], np.exp(energy.min()-energy)
     return best, math.sqrt(p@(_STEPS-best)**2/p.sum())
 
-# %% ../nbs/34_uncalibrated.ipynb #02faec13
+# %% ../nbs/34_uncalibrated.ipynb #09172ee4
 def _mixed_lights(mixture, # (k, 2)
                   factors, # (n, k)
                   z, # (n, 1)
@@ -147,7 +153,7 @@ def _doubt_of(lights, # (n, 3) tensor
     near = _SHARP*torch.exp(_SHARP*(lights@torch.from_numpy(_DIRECTIONS).T - 1))
     return -torch.log(_WRONG + (near*votes).sum(2)).mean(1).sum()
 
-# %% ../nbs/34_uncalibrated.ipynb #9ae57c02
+# %% ../nbs/34_uncalibrated.ipynb #9382492e
 def _curl_of(lights, # (n, 3) tensor
              factors, # (n, k) tensor, without the constant
              curl, size, # (2k, 2k) tensors, from `_curl_forms`
@@ -158,23 +164,23 @@ def _curl_of(lights, # (n, 3) tensor
     slopes = (solution@factors)[:2].reshape(-1)
     return (slopes@curl@slopes)/(slopes@size@slopes)
 
-# %% ../nbs/34_uncalibrated.ipynb #6e990130
-def _descend(energy, # function of a tensor
-             start, # (k, 2) tensor
-             ) -> tuple: # the least energy found, where
+# %% ../nbs/34_uncalibrated.ipynb #c954ea53
+def _descend(energy, # function of tensors
+             *starts, # tensors
+             ) -> tuple: # the least energy found, list of tensors
     "Minimise by L-BFGS"
-    at = start.contiguous().clone(memory_format=torch.contiguous_format).requires_grad_()
-    optimiser = torch.optim.LBFGS([at], max_iter=40, line_search_fn='strong_wolfe')
+    at = [o.contiguous().clone(memory_format=torch.contiguous_format).requires_grad_() for o in starts]
+    optimiser = torch.optim.LBFGS(at, max_iter=40, line_search_fn='strong_wolfe')
     def step():
         optimiser.zero_grad()
-        value = energy(at)
+        value = energy(*at)
         value.backward()
         return value
     optimiser.step(step)
-    at = at.detach()
-    return float(energy(at)), at
+    at = [o.detach() for o in at]
+    return float(energy(*at)), at
 
-# %% ../nbs/34_uncalibrated.ipynb #a79f3e58
+# %% ../nbs/34_uncalibrated.ipynb #2bf79a0d
 def _voted_tilts(shading, # (n, h, w)
                  on, # (h, w) bool
                  z, # (n,)
@@ -192,9 +198,9 @@ def _voted_tilts(shading, # (n, h, w)
         return (_doubt_of(lights, votes) + .5*(_curl_of(lights, factors, *forms)+.02).log()
                 + .02*length.log().square().mean())
     found = [_descend(energy, torch.linalg.lstsq(full, torch.from_numpy(o)).solution) for o in starts]
-    return _mixed_lights(min(found, key=lambda o: o[0])[1], full, z)[:, :2].numpy()
+    return _mixed_lights(min(found, key=lambda o: o[0])[1][0], full, z)[:, :2].numpy()
 
-# %% ../nbs/34_uncalibrated.ipynb #13b70e3f
+# %% ../nbs/34_uncalibrated.ipynb #a323941f
 _CONTRADICTED = .4   # more doubt than this: the curl is not trusted
 
 def _azimuths(shading, on, # (n, h, w); (h, w) bool
@@ -210,7 +216,7 @@ def _azimuths(shading, on, # (n, h, w); (h, w) bool
     trusted = min(doubts) < _doubt(_on_dome(voted, z), votes) + _CONTRADICTED
     return (tilts, voted, opposite, True) if trusted else (voted, tilts, opposite, False)
 
-# %% ../nbs/34_uncalibrated.ipynb #d788ee72
+# %% ../nbs/34_uncalibrated.ipynb #39feb2fe
 def _tilted(numbers, # factor, and two of the surface's own tilt
             tilts, # (n, 2)
             ) -> np.ndarray: # (n, 3) unit vectors
@@ -220,7 +226,7 @@ def _tilted(numbers, # factor, and two of the surface's own tilt
     bounded = np.minimum(angle, 1.5)
     return np.concatenate([across/angle*np.sin(bounded), np.cos(bounded)], 1)
 
-# %% ../nbs/34_uncalibrated.ipynb #6a6c4de5
+# %% ../nbs/34_uncalibrated.ipynb #bb90aa53
 def _voted_factor(tilts, # (n, 2)
                   votes, # list of (n, 240)
                   ) -> tuple: # (n, 3) lights, probability of the opposite sign
@@ -235,14 +241,53 @@ def _voted_factor(tilts, # (n, 2)
     (least,lights),(other,_) = sorted(map(found, (1, -1)), key=lambda o: o[0])
     return lights, 1/(1+math.exp(_INDEPENDENT*(other-least)))
 
-# %% ../nbs/34_uncalibrated.ipynb #86829919
+# %% ../nbs/34_uncalibrated.ipynb #d01a3217
 def _albedo(grey, # (n, h, w) display-coded
             lights, # (n, 3)
             ) -> np.ndarray: # (h, w) display-coded
     "Return the grey of the surface"
-    return linear_to_srgb(np.linalg.norm(least_squares(srgb_to_linear(grey), lights), axis=-1).clip(0, 1))
+    inverse = np.linalg.pinv(lights, rcond=.03)
+    normals = np.tensordot(inverse, srgb_to_linear(grey), 1)
+    return linear_to_srgb(np.linalg.norm(normals, axis=0).clip(0, 1))
 
-# %% ../nbs/34_uncalibrated.ipynb #c96e712a
+# %% ../nbs/34_uncalibrated.ipynb #a585d516
+def _products(grey, # (n, h, w)
+              on, # (h, w) bool
+              ) -> torch.Tensor: # (n, n) float64, mean of the diagonal 1
+    "Return the products between photos, without the mean photo"
+    pixels = grey[:, on].astype(np.float64)
+    pixels = pixels - pixels.mean(0)
+    res = pixels@pixels.T
+    return torch.from_numpy(res/max(np.trace(res)/len(res), 1e-12))
+
+def _roughness(lights, # (n, 3) tensor, unit vectors
+               settings, # (4,) tensor: logarithms of linear part, smooth part, its squared width, noise
+               products, # (n, n), from `_products`
+               ): # a tensor
+    "Return minus the logarithm of the likelihood of one pixel under a Gaussian process over the lights"
+    linear,smooth,width,noise = settings.exp()
+    cosine = lights@lights.T
+    kernel = linear*cosine + smooth*torch.exp((cosine-1)/width)
+    root = torch.linalg.cholesky(kernel + (noise+1e-3)*torch.eye(len(lights), dtype=lights.dtype))
+    return torch.trace(torch.cholesky_solve(products, root))/2 + root.diagonal().log().sum()
+
+# %% ../nbs/34_uncalibrated.ipynb #c426297b
+_MOVES = math.radians(5)            # of a light
+_KERNEL = -1., -1., -1., -3.        # where the search for the kernel starts
+
+def _smoothed(lights, # (n, 3)
+              products, # (n, n), from `_products`
+              ) -> np.ndarray: # (n, 3)
+    "Move lights a little, so that the photos change smoothly between them"
+    before = torch.from_numpy(np.ascontiguousarray(lights, np.float64))
+    def energy(at, settings):
+        moved = ((at-before)**2).sum()/(2*_MOVES**2)
+        below = torch.relu(.03-F.normalize(at, dim=1)[:, 2]).square().sum()
+        return _INDEPENDENT*_roughness(F.normalize(at, dim=1), settings, products) + moved + 100*below
+    _,(at,_) = _descend(energy, before, torch.tensor(_KERNEL, dtype=torch.float64))
+    return F.normalize(at, dim=1).numpy()
+
+# %% ../nbs/34_uncalibrated.ipynb #3bc94010
 def _halves(on, # (h, w) bool
             ) -> list: # of two (h, w) bool
     "Split an area into the two colours of a chessboard of eight squares a side"
@@ -257,7 +302,19 @@ def _angles_to(lights, # (n, 3)
     cosine = np.stack([(lights*o).sum(1) for o in others])
     return np.degrees(np.arccos(cosine.clip(-1, 1)))
 
-# %% ../nbs/34_uncalibrated.ipynb #af36a01a
+_UNEVEN = 4.   # degrees by which lamps of a dome are off an even spread
+_BIASED = 12.  # degrees by which the finder errs on all photos of a figure
+
+def _uncertainty(lights, # (n, 3)
+                 others, # list of (n, 3): other answers
+                 bounds, # list of (n, 3): one standard deviation away
+                 hidden, # degrees: what these do not show
+                 ) -> np.ndarray: # (n,) degrees
+    "Add up what makes lights uncertain"
+    spreads = [(_angles_to(lights, o)**2).mean(0) for o in (others, bounds) if o]
+    return np.sqrt(sum(spreads) + hidden**2)
+
+# %% ../nbs/34_uncalibrated.ipynb #45fde84c
 def _other_tilts(shading, on, # (n, h, w); (h, w) bool
                  like, # (n, 2) tilts whose sign counts
                  ) -> list: # of (n, 2)
@@ -265,33 +322,34 @@ def _other_tilts(shading, on, # (n, h, w); (h, w) bool
     found = [_tilts(shading, half) for half in _halves(on)] + [_tilts(shading, on, k) for k in (4, 8)]
     return [o*np.sign((o*like).sum()) for o in found]
 
-# %% ../nbs/34_uncalibrated.ipynb #2b5e34a8
+# %% ../nbs/34_uncalibrated.ipynb #7aa9ae31
 def _around_object(shading, on, # (n, h, w); (h, w) bool
                    brightness, # (n,)
                    votes, # list of (n, 240)
-                   ) -> tuple: # (n, 3) lights, list of other answers, probability of the opposite sign
+                   ) -> tuple: # (n, 3) lights, (n,) uncertainty in degrees, probability of the opposite sign
     "Find the lights of a dome around a nearly flat object"
     tilts,voted,opposite,trusted = _azimuths(shading, on, _heights(brightness, _LOWEST[0]), votes)
     low,spread = _lowest(tilts, brightness, votes)
     z = _heights(brightness, low)
     others = [_on_dome(o, z) for o in [voted, *(_other_tilts(shading, on, tilts) if trusted else [])]]
-    bounds = [_heights(brightness, min(max(low+d, 0), .95)) for d in (-spread, spread)]
-    return _on_dome(tilts, z), others + [_on_dome(tilts, o) for o in bounds], opposite
+    bounds = [_on_dome(tilts, _heights(brightness, min(max(low+d, 0), .95))) for d in (-spread, spread)]
+    lights = _on_dome(tilts, z)
+    return lights, _uncertainty(lights, others, bounds, _UNEVEN), opposite
 
-# %% ../nbs/34_uncalibrated.ipynb #597a19ff
+# %% ../nbs/34_uncalibrated.ipynb #bcfe5c8e
 def _beside_figure(shading, on, # (n, h, w); (h, w) bool
                    grey, # (n, h, w) display-coded
                    plain, # (n, 240) votes on the photos as they are
-                   ) -> tuple: # (n, 3) lights, list of other answers, probability of the opposite sign
+                   ) -> tuple: # (n, 3) lights, (n,) uncertainty in degrees, probability of the opposite sign
     "Find the lights of a figure"
     tilts = _tilts(shading, on)
     first,_ = _voted_factor(tilts, [plain])
     bare = _votes(_without_paint(grey, _albedo(grey, first), on))
     lights,opposite = _voted_factor(tilts, [plain, bare])
     others = [_voted_factor(o, [plain, bare])[0] for o in _other_tilts(shading, on, tilts)]
-    return lights, [first, _voted_factor(tilts, [bare])[0], *others], opposite
+    return lights, _uncertainty(lights, [first, *others], [], _BIASED), opposite
 
-# %% ../nbs/34_uncalibrated.ipynb #545d34f2
+# %% ../nbs/34_uncalibrated.ipynb #ab643145
 class EstimatedLights(NamedTuple):
     "Lights found without a ball"
     lights: np.ndarray # (n, 3) float32
@@ -301,10 +359,10 @@ class EstimatedLights(NamedTuple):
 
 _SAME = .12      # standard deviation of the logarithm of brightness, below which there is no dome
 _FEWEST = 6      # photos
-_DOUBTFUL = 15.  # degrees
+_DOUBTFUL = 16.  # degrees
 _HALF_TURN = .05 # probability above which it is announced
 
-# %% ../nbs/34_uncalibrated.ipynb #dc316910
+# %% ../nbs/34_uncalibrated.ipynb #587fb53e
 def _scene(photos, # `Capture`, or (n, h, w, 3) display-coded
            mask, # (h, w), or None
            ) -> tuple: # (n, h, w, 3) float32 display-coded, (h, w) bool
@@ -317,8 +375,9 @@ def _scene(photos, # `Capture`, or (n, h, w, 3) display-coded
     on = np.ones(cap.shape[1:3], bool) if cap.mask is None else cap.mask
     return cap.float(linear=False), on
 
-# %% ../nbs/34_uncalibrated.ipynb #cc7e5d5c
+# %% ../nbs/34_uncalibrated.ipynb #904dcc01
 _FLAT = .003   # contrast of relief
+_CURLED = .4   # share of curl that no surface has
 
 def _check_relief(shading, on): # (n, h, w), (h, w) bool
     "`InputError` for photos without shading"
@@ -327,8 +386,11 @@ def _check_relief(shading, on): # (n, h, w), (h, w) bool
     if shading[:, on].std() < _FLAT:
         raise InputError("photos: no relief changes between them: lights cannot be found; "
                          "check that the lamp moved, or put a ball into the scene")
+    if _least_curl(_components(shading, on)[1], on)[1] > _CURLED:
+        raise InputError("photos: no surface shades as they do: lights cannot be found; check that all show one scene, "
+                         "that camera and object stood still, or put a ball into the scene")
 
-# %% ../nbs/34_uncalibrated.ipynb #7bf72b97
+# %% ../nbs/34_uncalibrated.ipynb #fba5c051
 def _warn_of_doubt(found, # `EstimatedLights`
                    ):
     "Announce what cannot be relied on"
@@ -340,7 +402,7 @@ def _warn_of_doubt(found, # `EstimatedLights`
     if typical > _DOUBTFUL:
         warn(f"uncertain by {typical:.0f}°: the relief is weak, or has one direction; put a ball into the scene")
 
-# %% ../nbs/34_uncalibrated.ipynb #9dca2aa0
+# %% ../nbs/34_uncalibrated.ipynb #6de13e53
 def estimate_lights(photos, # `Capture`, or (n, h, w, 3) display-coded; six or more
                     mask=None, # (h, w), true where the object is; None: that of the capture, or everywhere
                     closed=None, # a figure under lamps near the camera, instead of a dome? None: from the brightness
@@ -353,11 +415,11 @@ def estimate_lights(photos, # `Capture`, or (n, h, w, 3) display-coded; six or m
     brightness = np.log(grey[:, mask].mean(1)+1e-4)
     if closed is None: closed = bool(brightness.std() < _SAME)
     plain = _votes(x)
-    if closed: lights,others,opposite = _beside_figure(shading, on, grey, plain)
+    if closed: lights,uncertainty,opposite = _beside_figure(shading, on, grey, plain)
     else:
         bare = _votes(_without_paint(grey, np.percentile(grey, _BRIGHT, 0), mask))
-        lights,others,opposite = _around_object(shading, on, brightness, [plain, bare])
-    spread = np.sqrt((_angles_to(lights, others)**2).mean(0)).clip(3)
-    found = EstimatedLights(lights.astype(np.float32), spread, opposite, closed)
+        lights,uncertainty,opposite = _around_object(shading, on, brightness, [plain, bare])
+    lights = _smoothed(lights, _products(grey, on))
+    found = EstimatedLights(lights.astype(np.float32), uncertainty, opposite, closed)
     _warn_of_doubt(found)
     return found
