@@ -14,6 +14,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Annotated, Optional
 import typer
+from fastcore.basics import patch
 from .terminal import *
 from illuminet.terminal import (
     _bytes, _capture, _check_out, _examples, _kind, _number_option, _out_option, _print_result, _relightable, _working,
@@ -288,8 +289,6 @@ _headers = {
     'Cross-Origin-Resource-Policy': 'same-origin', 'Referrer-Policy': 'no-referrer',
     'Content-Security-Policy': "frame-ancestors 'none'", 'Cache-Control': 'no-store'}
 
-_PART = 1<<26   # bytes of a part, at most
-
 class _Pages(SimpleHTTPRequestHandler):
     "Serve the files of one folder"
     timeout = 20    # seconds that a connection may be silent
@@ -298,27 +297,6 @@ class _Pages(SimpleHTTPRequestHandler):
         hosts = [f'{o}:{self.server.server_port}' for o in ('127.0.0.1', 'localhost')]
         if self.headers.get('Host') not in hosts: return self.send_error(403)
         return self.send_part() if 'Range' in self.headers else super().send_head()
-
-    def send_part(self):
-        "Answer a request for part of a file, as viewers ask for tiles"
-        path,asked = self.translate_path(self.path), re.fullmatch(r'bytes=(\d{1,15})-(\d{0,15})', self.headers['Range'])
-        if not path or not os.path.isfile(path) or not asked: return super().send_head()
-        size,first = os.path.getsize(path), int(asked[1])
-        last = min(int(asked[2] or size-1), size-1, first+_PART-1)
-        if first > last: return self.send_error(416)
-        return self.send_bytes(path, first, last, size)
-
-    def send_bytes(self, path, first, last, size):
-        "Send the head of an answer with part of a file, and return the part"
-        with open(path, 'rb') as f:
-            f.seek(first)
-            part = f.read(last-first+1)
-        self.send_response(206)
-        self.send_header('Content-Range', f'bytes {first}-{first+len(part)-1}/{size}')
-        self.send_header('Content-Type', self.guess_type(path))
-        self.send_header('Content-Length', str(len(part)))
-        self.end_headers()
-        return io.BytesIO(part)
 
     def translate_path(self, path):
         "Return the file that is opened for a URL, its links resolved; '' for what is not served"
@@ -331,6 +309,34 @@ class _Pages(SimpleHTTPRequestHandler):
         super().end_headers()
 
     def log_message(self, *args): pass
+
+# %% ../nbs/63_export_commands.ipynb #e4e4c929
+_PART = 1<<26   # bytes of a part, at most
+
+@patch
+def send_part(self:_Pages):
+    "Answer a request for part of a file, as viewers ask for tiles"
+    path = self.translate_path(self.path)
+    asked = re.fullmatch(r'bytes=(\d{1,15})-(\d{0,15})', self.headers['Range'])
+    if not path or not os.path.isfile(path) or not asked: return SimpleHTTPRequestHandler.send_head(self)
+    size,first = os.path.getsize(path), int(asked[1])
+    last = min(int(asked[2] or size-1), size-1, first+_PART-1)
+    if first > last: return self.send_error(416)
+    return self.send_bytes(path, first, last, size)
+
+# %% ../nbs/63_export_commands.ipynb #34893996
+@patch
+def send_bytes(self:_Pages, path, first, last, size):
+    "Send the head of an answer with part of a file, and return the part"
+    with open(path, 'rb') as f:
+        f.seek(first)
+        part = f.read(last-first+1)
+    self.send_response(206)
+    self.send_header('Content-Range', f'bytes {first}-{first+len(part)-1}/{size}')
+    self.send_header('Content-Type', self.guess_type(path))
+    self.send_header('Content-Length', str(len(part)))
+    self.end_headers()
+    return io.BytesIO(part)
 
 # %% ../nbs/63_export_commands.ipynb #002b34f3
 class _Server(ThreadingHTTPServer):
