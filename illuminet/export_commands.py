@@ -310,7 +310,8 @@ class _Pages(SimpleHTTPRequestHandler):
 
     def send_bytes(self, path, first, last, size):
         "Send the head of an answer with part of a file, and return the part"
-        with open(path, 'rb') as f:
+        from illuminet.core import _open_file
+        with _open_file(path) as f:
             f.seek(first)
             part = f.read(last-first+1)
         self.send_response(206)
