@@ -55,9 +55,10 @@ def _planes_of(info) -> dict: # of a bundle or a page
 
 def _write_web(r, out, layout, planes, error, normals, pixel_size, form) -> dict: # options, None if not given
     "Write a bundle for OpenLIME"
+    from illuminet.core import _read_bytes
     layout = layout or ('deepzoom' if max(r.shape) > 4096 else 'image')
     r.to_web(out, str(layout), page=True, planes=planes, error=error or 2, normals=bool(normals), pixel_size_mm=pixel_size)
-    return _planes_of(json.loads((out/'info.json').read_text()))
+    return _planes_of(json.loads(_read_bytes(out/'info.json', 10_000_000)))
 
 def _write_html(r, out, layout, planes, error, normals, pixel_size, form) -> dict: # options, None if not given
     "Write a page"
@@ -328,7 +329,8 @@ def send_part(self:_Pages):
 @patch
 def send_bytes(self:_Pages, path, first, last, size):
     "Send the head of an answer with part of a file, and return the part"
-    with open(path, 'rb') as f:
+    from illuminet.core import _open_file
+    with _open_file(path) as f:
         f.seek(first)
         part = f.read(last-first+1)
     self.send_response(206)

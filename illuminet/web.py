@@ -177,7 +177,7 @@ def _copy_tiles(out, # a binary file to write
     "Append the tiles of pyramids to a file, the same tile of each in turn"
     for name in names:
         for folder in folders:
-            out.write((folder/name).read_bytes())
+            out.write(_read_bytes(folder/name, 1<<30))
             yield out.tell()
 
 # %% ../nbs/41_web.ipynb #de69d89e
