@@ -15,6 +15,7 @@ from .images import *
 from .capture import *
 from .metrics import *
 from .viz import *
+from .align import *
 from .synth import *
 from .photometry import *
 from .relightable import *
@@ -45,6 +46,7 @@ from .surfaces import *
 from .modes import *
 from .stream import *
 from .many import *
+from .check import *
 
 # %% ../nbs/60_learner.ipynb #07c4fdff
 def _check_direction(name, light):
@@ -90,6 +92,7 @@ _PUBLIC = dict(
 # %% ../nbs/60_learner.ipynb #0293ebce
 _PUBLIC |= dict(
     synth='Material Surface make_surface render sample_capture sample_surface synth_capture',
+    align='align',
     photometry='Photometry photometric_stereo intensities lights_from_sphere read_normals '
         'write_normals',
     relightable='Relightable fit evaluate best_method',
@@ -126,6 +129,7 @@ _PUBLIC |= dict(
     modes='render_mode',
     stream='fit_large relight_large normals_large',
     many='fit_many',
+    check='check_capture white_card',
 )
 
 # %% ../nbs/60_learner.ipynb #c497fd3f
