@@ -22,9 +22,9 @@ from scipy.io import loadmat, whosmat
 from .core import *
 from .core import _printable, _read_bytes, _within
 from .lights import *
-from illuminet.lights import (
-    _as_float, _as_text, _axes, _direction_column, _lp_rows, _name_column, _no_direction, _number, _read_vectors, _trailing, _unit_rows,
-    _vector)
+from .lights import (
+    _as_float, _as_text, _axes, _direction_column, _lp_rows, _name_column, _no_direction, _number, _read_vectors,
+    _trailing, _unit_rows, _vector)
 from .images import *
 from .images import _as_images, _as_mask, _counted, _decode, _fit, _open_picture, _peek, _resize, _resized_mask
 from .images import _says_linear, _suffixes, _warn_once, _warn_of_pictures, _Way
@@ -66,7 +66,7 @@ def __repr__(self:Capture):
 # %% ../nbs/03_capture.ipynb #66db5732
 @patch
 def _with(self:Capture, **changes):
-    "A copy with some attributes changed, which have to be right"
+    "Copy a capture with some attributes changed, which have to be right"
     res = copy.copy(self)
     vars(res).update(changes)
     return res
@@ -76,7 +76,7 @@ def _with(self:Capture, **changes):
 def __getitem__(self:Capture,
                 idx, # int, slice, list of int, or (n,) bool
                 ): # `Capture`
-    "The capture with some of its photos"
+    "Return the capture with some of its photos"
     i = np.atleast_1d(np.arange(len(self))[idx])
     if not i.size:
         raise InputError(f"capture[{idx!r}]: selects none of {_counted(len(self), 'photo')}: choose at least one")
@@ -90,7 +90,7 @@ def hold_out(self:Capture,
              every=5, # one light in `every` is held out
              offset=2, # the first of them
              ) -> tuple: # seen, held: two `Capture`s
-    "Split by light: held are those with `i % every == offset`"
+    "Split a capture by light: held are those with `i % every == offset`"
     held = np.arange(len(self)) % every == offset
     if held.all() or not held.any():
         what = 'none to fit on' if held.all() else 'none to hold out'
@@ -103,7 +103,7 @@ def hold_out(self:Capture,
 def float(self:Capture,
           linear=None, # True: linear values, False: sRGB-coded; None: as they are
           ) -> np.ndarray: # (n, h, w, 3) float32, 0..1
-    "The images as float32"
+    "Return the images as float32"
     res = to_float(self.images)
     if linear is None or linear == self.linear: return res
     return srgb_to_linear(res) if linear else linear_to_srgb(res)
@@ -113,7 +113,7 @@ def float(self:Capture,
 def resize(self:Capture,
            size, # longest side in pixels; smaller photos stay as they are
            ): # `Capture`
-    "The capture with smaller photos"
+    "Return the capture with smaller photos"
     wh = _fit(self.shape[2:0:-1], size)
     return self._with(images=np.stack([_resize(o, wh) for o in self.images]), mask=_resized_mask(self.mask, wh))
 
@@ -229,8 +229,8 @@ def _by_path(lp, names, root): # light file, n names, folder that must not be le
             if files := _by_name(base, [o[-k:] for o in parts], root): return files
 
 # %% ../nbs/03_capture.ipynb #e0b3844e
-_companion = re.compile(r'(\w+[ _-])?(mask|normals?|normal_?map|albedo|diffuse|specular|height|depth|roughness|means?|medians?'
-                        r'|materials?|composite|thumb(nail)?|preview|ambient)([ _-](gt|map|true|truth|ground_?truth))?'
+_companion = re.compile(r'(\w+[ _-])?(mask|normals?|normal_?map|albedo|diffuse|specular|height|depth|roughness|means?'
+                        r'|medians?|materials?|composite|thumb(nail)?|preview|ambient)([ _-](gt|map|true|(ground_?)?truth))?'
                         r'|(gt|true|truth|ground_?truth)([ _-]\w+)?|plane_\d+', re.I)
 _unread = tuple('.jp2 .j2k .jxl .gif .hdr .psd .mov .mp4'.split())        # suffixes of other pictures
 
@@ -261,7 +261,7 @@ def _other_pictures(lp, photos, missing): # paths; names of lights without a pho
 
 # %% ../nbs/03_capture.ipynb #77305105
 def _elsewhere(lp, names, root): # light file, n names, folder of the capture -> a remedy, or None
-    "Notice that the photos are outside of the folder"
+    "Return a remedy if the photos are outside of the folder"
     for name in [o for o in names if o and not _absolute(o)][:1]:
         photo = Path(os.path.normpath(Path(lp.parent, *_parts(name))))
         if not photo.is_file() or root in photo.parents: return None
@@ -269,7 +269,7 @@ def _elsewhere(lp, names, root): # light file, n names, folder of the capture ->
         return f"they are in {photo.parent}, outside of the folder: give {both}, which holds both"
 
 # %% ../nbs/03_capture.ipynb #4bd7da37
-def _differences(lp, wanted, photos, missing, remedy=None): # light file; n names; paths; those names not found; what to do
+def _differences(lp, wanted, photos, missing, remedy=None): # light file; n names; paths; names not found; what to do
     "Describe what keeps lights and photos from being paired, for a message"
     known,other = {*map(_stem, wanted)}, _other_pictures(lp, photos, missing)
     unread = {*map(_stem, other)}
@@ -410,7 +410,8 @@ def _check_mat(raw, path): # bytes of the file
         if kind == 15:                                                    # packed
             unpack = zlib.decompressobj()
             total += len(unpack.decompress(raw[at+8:at+8+size], _MAT_BYTES))
-            if unpack.unconsumed_tail or total > _MAT_BYTES: raise InputError(f"{path}: too large: save the lights alone")
+            if unpack.unconsumed_tail or total > _MAT_BYTES:
+                raise InputError(f"{path}: too large once unpacked: save the lights alone")
         at += 8+size
 
 # %% ../nbs/03_capture.ipynb #e59723e0
@@ -478,13 +479,15 @@ def _strengths(folder, names): # n names -> (n, 3), or None
     if table.ndim != 2 or table.shape[1] not in (1, 3) or len(table) != len(names):
         raise InputError(f"{files[0]}: {len(rows)} lines for {len(names)} lights: write three numbers for each")
     if not np.isfinite(table).all() or table.min() <= 0 or table.max() > 1000*table.min():
-        raise InputError(f"{files[0]}: strengths {table.min():g} to {table.max():g}: all have to be above zero, and alike")
+        span = f"{table.min():g} to {table.max():g}"
+        raise InputError(f"{files[0]}: strengths of {span}: give numbers above zero that differ less")
     order = {_stem(o): i for i,o in enumerate(listed)}
     if len(order) == len(names) and {*map(_stem, names)} == {*order}: table = table[[order[_stem(o)] for o in names]]
     return np.broadcast_to(table, (len(names), 3))
 
 # %% ../nbs/03_capture.ipynb #23aaeeb6
-_LIGHTS = re.compile(r'(lights?|lamps?|directions?|positions?)([ _-]?(dirs?|directions?|vectors?|positions?|list|table))?', re.I)
+_LIGHTS = re.compile(r'(lights?|lamps?|directions?|positions?)'
+                     r'([ _-]?(dirs?|directions?|vectors?|positions?|list|table))?', re.I)
 
 def _light_files(folder):
     "List the light files in a folder"
@@ -561,19 +564,20 @@ def capture_files(path, # folder, or light file beside the photos; or one photo
     return found.files, found.lights
 
 # %% ../nbs/03_capture.ipynb #a03fbec6
-def _asked(name, value): # of an environment variable; True, False or None
-    "Return what was asked for, by argument or by environment variable"
+def _requested(name, value): # of an environment variable; True, False or None
+    "Return what is requested, by argument or by environment variable"
     return {'0': False, '1': True}.get(os.environ.get(name)) if value is None else value
 
 def _linear(files, linear) -> bool: # n photos; True, False, or None: as the first photo notes
     "Return whether values of photos are linear"
-    linear = _asked('ILLUMINET_LINEAR', linear)
+    linear = _requested('ILLUMINET_LINEAR', linear)
     return _says_linear(files[0]) if linear is None else bool(linear)
 
 def _way_of(files, linear=None, allow_large=None): # n photos; as for `Capture.load` -> `_Way`
     "Find how to open all photos of a capture"
-    way = _Way(large=bool(_asked('ILLUMINET_ALLOW_LARGE', allow_large)), linear=_linear(files, linear))
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool: turns,whites = zip(*pool.map(partial(_peek, way=way), files))
+    way = _Way(large=bool(_requested('ILLUMINET_ALLOW_LARGE', allow_large)), linear=_linear(files, linear))
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        turns,whites = zip(*pool.map(partial(_peek, way=way), files))
     if len({*turns}) > 1:
         other = next(i for i,turn in enumerate(turns) if turn != turns[0])
         _warn(files[0], f"turned by its EXIF data ({turns[0]}) unlike {files[other].name} ({turns[other]}), "
@@ -599,21 +603,21 @@ def _ahead(pool, # executor
 
 # %% ../nbs/03_capture.ipynb #db2fb5e4
 def _stamp(file): # -> time, size and number; None if there is no file
-    "What changes when a file is replaced"
+    "Return what changes when a file is replaced"
     try: about = os.stat(file)
     except OSError: return None
     return about.st_mtime_ns, about.st_size, about.st_ino
 
 # %% ../nbs/03_capture.ipynb #b16663bc
 def _check_stamps(files, before): # photos; the stamp of each before they were read
-    "`InputError` for a photo that was replaced; if it vanished, its reader reports that"
+    "Raise an `InputError` for a photo that was replaced; if it vanished, its reader reports that"
     for file,old in zip(files, before):
         new = _stamp(file)
         if new and new != old: raise InputError(f"{file}: was replaced while the photos were read: run again")
 
 # %% ../nbs/03_capture.ipynb #e99c036c
 def _room_for(files, first, wh): # n photos; the first, decoded (h, w, 3); width and height of a whole photo
-    "An array for all photos, with the first in it"
+    "Make an array for all photos, with the first in it"
     try: images = np.empty((len(files), *first.shape), first.dtype)
     except MemoryError:
         raise InputError(f"{files[0].parent}: no memory for {_counted(len(files), 'photo')} of {wh[0]}x{wh[1]} pixels: "
@@ -627,7 +631,7 @@ def _common_alpha(files, opaque): # n paths; number -> (h, w) bool, or None -> (
     masks = [o for o in opaque.values() if o is not None]
     if not masks: return None
     mask = np.logical_and.reduce(masks)
-    what = 'they do not count, as with a mask' if mask.any() else 'no pixel is opaque in all photos, so this is left out'
+    what = 'they do not count, as with a mask' if mask.any() else 'left out, as no pixel is opaque in all photos'
     _warn_once(files, [opaque[i] is not None for i in range(len(files))], f'transparent pixels: {what}')
     return mask if mask.any() else None
 
@@ -700,18 +704,19 @@ def _convert(a, i, values, display=False): # (..., 3) values of photo i; code li
                      for c,g in enumerate(gains)], -1)
 
 # %% ../nbs/03_capture.ipynb #2a698d8e
-def _values_of(found, dtype, largest, linear): # `_Found`, type and largest of stored values, are they linear? -> `_Values`
+def _values_of(found, dtype, largest, linear): # `_Found`; stored values: type, largest, linear? -> `_Values`
     "Find how stored values become those of a capture, with warnings"
     first,scale = found.files[0],1
     if dtype == np.uint16 and (bits := _used_bits(int(largest))) < 16:
-        _warn(first, f"values of {bits} bits in 16-bit photos, the largest is {int(largest)}: {2**bits-1} is taken as white")
-        scale = 65535/(2**bits-1)
+        top = 2**bits-1
+        _warn(first, f"values of {bits} bits in 16-bit photos, the largest is {int(largest)}: {top} is taken as white")
+        scale = 65535/top
     if dtype.kind == 'f' and linear and np.isfinite(largest) and largest > 1:
         _warn(first, f"linear values up to {largest:.4g}: those of all photos are divided by it")
         scale = 1/float(largest)
     if found.strengths is None: return _Values(scale, linear)
     lo,hi = found.strengths.min(), found.strengths.max()
-    _warn(first.parent, f"lamps of different strengths ({lo:g} to {hi:g} in light_intensities.txt): photos are made equal")
+    _warn(first.parent, f"lamps differ ({lo:g} to {hi:g} in light_intensities.txt): photos are made equal")
     return _Values(scale, linear, (lo/found.strengths).astype(np.float32))
 
 # %% ../nbs/03_capture.ipynb #b6502cd6
@@ -781,19 +786,20 @@ def load(cls:Capture,
     lamps = _near_lamps(found, lambda: images, values.linear, distance, scale)
     if lamps is not None: images = distant_photos(images, lamps, values.linear)
     mask = _read_mask(found.folders, found.names, size, wh, way)
-    return cls.__new__(cls)._with(images=images, lights=found.lights, names=[*map(_as_text, found.names)],
-                                  mask=_as_mask(opaque if mask is None else mask, images.shape[1:3]), linear=values.linear)
+    mask = _as_mask(opaque if mask is None else mask, images.shape[1:3])
+    return cls.__new__(cls)._with(images=images, lights=found.lights, names=[*map(_as_text, found.names)], mask=mask,
+                                  linear=values.linear)
 
 # %% ../nbs/03_capture.ipynb #966ad7cd
 def _png_names(names): # of n photos
-    "Names of PNG files, in the order of the photos"
+    "Return names of PNG files, in the order of the photos"
     names = [Path(base_name(o)).stem+'.png' for o in names]
     good = names == sorted(set(names)) and 'mask.png' not in names and names[0][0] != '.'
     return names if good else [f'{i:04d}_{o}' for i,o in enumerate(names)]
 
 # %% ../nbs/03_capture.ipynb #d6b770c3
 def _no_capture(folder):
-    "The name of something in a folder that is no part of its capture, or None"
+    "Return the name of something in a folder that is no part of its capture, or None"
     own = {'lights.lp', 'mask.png'}
     with suppress(InputError), warnings.catch_warnings():
         warnings.simplefilter('ignore')

@@ -426,7 +426,7 @@ def _read_vectors(path) -> tuple: # a light file -> n names, (n, 3) of any lengt
     if not rows: raise InputError(f"{path}: holds no light: write one line 'name x y z' for each photo")
     if '' in names and any(names):
         raise InputError(f"{path}, line {rows[names.index('')][0]}: no name, other lines have one: name all or none")
-    if left: warn(f": more columns than name, x, y and z: left out {left}; if it is a strength, correct the photos by it")
+    if left: warn(f": more columns than name, x, y and z: left out {left}; if it is a strength, correct the photos")
     if count not in (None, len(rows)): warn(f": says {count} lights, has {len(rows)}: took {len(rows)}")
     low = [i for (i,_),v in zip(rows, vectors) if v[2] <= 0]
     if low: warn(f": {len(low)} of {len(rows)} lights not above the horizon (z <= 0), first in line {low[0]}: kept")

@@ -22,6 +22,7 @@ from .lights import *
 from .images import *
 from .images import _counted
 from .capture import *
+from .capture import _is_photo, _photos
 from .metrics import *
 
 # %% ../nbs/12_relightable.ipynb #974b8245
@@ -533,6 +534,15 @@ def _saved_class(config, tensors, path): # -> a subclass of `Relightable`
                          "it belongs to another config.json; save it again")
     return kind
 
+# %% ../nbs/12_relightable.ipynb #7d5f4254
+def _check_no_photos(path):
+    "Raise an `InputError` for photos where a saved model is expected"
+    saved = any(os.path.lexists(path/name) for name in _FILES)
+    photos = [] if saved or not path.is_dir() else _photos(path)
+    if not photos and not _is_photo(path): return
+    what = _counted(len(photos), 'photo') if photos else 'a photo'
+    raise InputError(f"{path}: {'holds' if photos else 'is'} {what}, no saved model: fit('{path}') makes one")
+
 # %% ../nbs/12_relightable.ipynb #403edd8c
 @patch(cls_method=True)
 def load(cls:Relightable,
@@ -541,6 +551,7 @@ def load(cls:Relightable,
          ): # the relightable
     "Read a saved relightable of any method"
     path = Path(path)
+    _check_no_photos(path)
     config,tensors = _migrated(*_read_model(path, lazy), path)
     kind = _saved_class(config, tensors, path)
     try:

@@ -78,7 +78,8 @@ class Strips:
         (w,h),self._stored = _common_kind(pictures, path)
         _warn_of_pictures(self.files, pictures)
         self.linear = _bench_linear(self._found, self._stored, linear)
-        self.dtype = np.dtype(np.uint16) if self._stored == np.uint8 and self._found.strengths is not None else self._stored
+        deeper = self._stored == np.uint8 and self._found.strengths is not None      # lamps differ
+        self.dtype = np.dtype(np.uint16) if deeper else self._stored
         self._distance,self._scale = distance,scale
         self.shape,self.top = (len(self.files), h, w, 3), _top(self.dtype)
 
