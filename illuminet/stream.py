@@ -257,7 +257,8 @@ def _stream_basis(strips, file, method, **settings) -> Relightable: # without it
     "Fit a fixed basis, and write its coefficients"
     r = Relightable.methods[method]({}, **settings)
     inverse = (r.solve(strips.lights)/strips.top).astype(np.float32)
-    shapes = dict(coefficients=(np.float16, (len(inverse), *strips.shape[1:])), lights=(np.float32, strips.lights.shape))
+    shape = len(inverse), *strips.shape[1:]
+    shapes = dict(coefficients=(np.float16, shape), lights=(np.float32, strips.lights.shape))
     with TensorWriter(file, shapes) as f:
         for rows,x in strips: f.write('coefficients', _solve_strip(x, inverse), rows)
         f.write('lights', strips.lights)
