@@ -250,7 +250,7 @@ def _albedo(grey, # (n, h, w) display-coded
     normals = np.tensordot(inverse, srgb_to_linear(grey), 1)
     return linear_to_srgb(np.linalg.norm(normals, axis=0).clip(0, 1))
 
-# %% ../nbs/34_uncalibrated.ipynb #a585d516
+# %% ../nbs/34_uncalibrated.ipynb #a140920e
 def _products(grey, # (n, h, w)
               on, # (h, w) bool
               ) -> torch.Tensor: # (n, n) float64, mean of the diagonal 1
@@ -265,13 +265,13 @@ def _roughness(lights, # (n, 3) tensor, unit vectors
                products, # (n, n), from `_products`
                ): # a tensor
     "Return minus the logarithm of the likelihood of one pixel under a Gaussian process over the lights"
-    linear,smooth,width,noise = settings.exp()
+    linear,smooth,width,noise = settings.clamp(-8, 4).exp()
     cosine = lights@lights.T
     kernel = linear*cosine + smooth*torch.exp((cosine-1)/width)
     root = torch.linalg.cholesky(kernel + (noise+1e-3)*torch.eye(len(lights), dtype=lights.dtype))
     return torch.trace(torch.cholesky_solve(products, root))/2 + root.diagonal().log().sum()
 
-# %% ../nbs/34_uncalibrated.ipynb #c426297b
+# %% ../nbs/34_uncalibrated.ipynb #38ff6a98
 _MOVES = math.radians(5)            # of a light
 _KERNEL = -1., -1., -1., -3.        # where the search for the kernel starts
 
@@ -287,7 +287,7 @@ def _smoothed(lights, # (n, 3)
     _,(at,_) = _descend(energy, before, torch.tensor(_KERNEL, dtype=torch.float64))
     return F.normalize(at, dim=1).numpy()
 
-# %% ../nbs/34_uncalibrated.ipynb #3bc94010
+# %% ../nbs/34_uncalibrated.ipynb #323466bd
 def _halves(on, # (h, w) bool
             ) -> list: # of two (h, w) bool
     "Split an area into the two colours of a chessboard of eight squares a side"
@@ -314,7 +314,7 @@ def _uncertainty(lights, # (n, 3)
     spreads = [(_angles_to(lights, o)**2).mean(0) for o in (others, bounds) if o]
     return np.sqrt(sum(spreads) + hidden**2)
 
-# %% ../nbs/34_uncalibrated.ipynb #45fde84c
+# %% ../nbs/34_uncalibrated.ipynb #50ad17b1
 def _other_tilts(shading, on, # (n, h, w); (h, w) bool
                  like, # (n, 2) tilts whose sign counts
                  ) -> list: # of (n, 2)
@@ -322,7 +322,7 @@ def _other_tilts(shading, on, # (n, h, w); (h, w) bool
     found = [_tilts(shading, half) for half in _halves(on)] + [_tilts(shading, on, k) for k in (4, 8)]
     return [o*np.sign((o*like).sum()) for o in found]
 
-# %% ../nbs/34_uncalibrated.ipynb #7aa9ae31
+# %% ../nbs/34_uncalibrated.ipynb #7a02b7a0
 def _around_object(shading, on, # (n, h, w); (h, w) bool
                    brightness, # (n,)
                    votes, # list of (n, 240)
@@ -336,7 +336,7 @@ def _around_object(shading, on, # (n, h, w); (h, w) bool
     lights = _on_dome(tilts, z)
     return lights, _uncertainty(lights, others, bounds, _UNEVEN), opposite
 
-# %% ../nbs/34_uncalibrated.ipynb #bcfe5c8e
+# %% ../nbs/34_uncalibrated.ipynb #2218b204
 def _beside_figure(shading, on, # (n, h, w); (h, w) bool
                    grey, # (n, h, w) display-coded
                    plain, # (n, 240) votes on the photos as they are
@@ -349,7 +349,7 @@ def _beside_figure(shading, on, # (n, h, w); (h, w) bool
     others = [_voted_factor(o, [plain, bare])[0] for o in _other_tilts(shading, on, tilts)]
     return lights, _uncertainty(lights, [first, *others], [], _BIASED), opposite
 
-# %% ../nbs/34_uncalibrated.ipynb #ab643145
+# %% ../nbs/34_uncalibrated.ipynb #ad83e41e
 class EstimatedLights(NamedTuple):
     "Lights found without a ball"
     lights: np.ndarray # (n, 3) float32
@@ -362,7 +362,7 @@ _FEWEST = 6      # photos
 _DOUBTFUL = 16.  # degrees
 _HALF_TURN = .05 # probability above which it is announced
 
-# %% ../nbs/34_uncalibrated.ipynb #587fb53e
+# %% ../nbs/34_uncalibrated.ipynb #b21c7bd5
 def _scene(photos, # `Capture`, or (n, h, w, 3) display-coded
            mask, # (h, w), or None
            ) -> tuple: # (n, h, w, 3) float32 display-coded, (h, w) bool
@@ -375,7 +375,7 @@ def _scene(photos, # `Capture`, or (n, h, w, 3) display-coded
     on = np.ones(cap.shape[1:3], bool) if cap.mask is None else cap.mask
     return cap.float(linear=False), on
 
-# %% ../nbs/34_uncalibrated.ipynb #904dcc01
+# %% ../nbs/34_uncalibrated.ipynb #710d4083
 _FLAT = .003   # contrast of relief
 _CURLED = .4   # share of curl that no surface has
 
@@ -390,7 +390,7 @@ def _check_relief(shading, on): # (n, h, w), (h, w) bool
         raise InputError("photos: no surface shades as they do: lights cannot be found; check that all show one scene, "
                          "that camera and object stood still, or put a ball into the scene")
 
-# %% ../nbs/34_uncalibrated.ipynb #fba5c051
+# %% ../nbs/34_uncalibrated.ipynb #50fe00be
 def _warn_of_doubt(found, # `EstimatedLights`
                    ):
     "Announce what cannot be relied on"
@@ -402,7 +402,7 @@ def _warn_of_doubt(found, # `EstimatedLights`
     if typical > _DOUBTFUL:
         warn(f"uncertain by {typical:.0f}°: the relief is weak, or has one direction; put a ball into the scene")
 
-# %% ../nbs/34_uncalibrated.ipynb #6de13e53
+# %% ../nbs/34_uncalibrated.ipynb #0f587c05
 def estimate_lights(photos, # `Capture`, or (n, h, w, 3) display-coded; six or more
                     mask=None, # (h, w), true where the object is; None: that of the capture, or everywhere
                     closed=None, # a figure under lamps near the camera, instead of a dome? None: from the brightness
