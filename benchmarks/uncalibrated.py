@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np, torch
 from illuminet.benchmark import _commit
 from illuminet.capture import Capture, captures_in
+from illuminet.core import InputError
 from illuminet.learner import evaluate
 from illuminet.uncalibrated import estimate_lights
 from common import RESULTS, seconds
@@ -67,8 +68,9 @@ def main():
     rows = []
     for folder in captures_in(args.captures):
         if args.only not in folder.name: continue
-        rows.append(measure(folder))
-        print(line(rows[-1]), flush=True)
+        try: rows.append(measure(folder))
+        except InputError as refused: print(f'{folder.name:32} refused: {refused}', flush=True)
+        else: print(line(rows[-1]), flush=True)
     results = dict(commit=_commit(), threads=torch.get_num_threads(), size=SIZE, methods=METHODS, rows=rows)
     if not args.only: Path(args.out).write_text(json.dumps(results, indent=1) + '\n')
 

@@ -78,7 +78,7 @@ def _tilts(shading, # (n, h, w)
     tilts = np.linalg.lstsq(slopes.T, shading[:, on].T.astype(np.float64), rcond=None)[0].T
     return tilts/math.sqrt((tilts**2).sum(1).mean())
 
-# %% ../nbs/34_uncalibrated.ipynb #a40fc294
+# %% ../nbs/34_uncalibrated.ipynb #24102a36
 _BRIGHT = 75   # percentile of the photos that stands for the paint
 
 def _without_paint(grey, # (n, h, w) in 0..1, display-coded
@@ -89,12 +89,13 @@ def _without_paint(grey, # (n, h, w) in 0..1, display-coded
     res = (.6*(grey+.02)/(paint+.02)).clip(0, 1)*mask
     return np.repeat(res[..., None], 3, -1).astype(np.float32)
 
+# %% ../nbs/34_uncalibrated.ipynb #1e4a496f
 def _votes(photos, # (n, h, w, 3)
            ) -> np.ndarray: # (n, 240) probabilities
     "Return what the light finder makes of each photo"
     return np.stack([light_probabilities(o).numpy() for o in photos]).astype(np.float64)
 
-# %% ../nbs/34_uncalibrated.ipynb #05e204e2
+# %% ../nbs/34_uncalibrated.ipynb #5d11528b
 _SHARP = 12.    # width of a vote: about 17°
 _WRONG = .3     # the constant
 _DIRECTIONS = DIRECTIONS.numpy().astype(np.float64)
@@ -106,7 +107,7 @@ def _doubt(lights, # (n, 3)
     near = _SHARP*np.exp(_SHARP*(lights@_DIRECTIONS.T - 1))
     return sum(-np.log(_WRONG + (near*o).sum(1)).mean() for o in votes)
 
-# %% ../nbs/34_uncalibrated.ipynb #b34c519e
+# %% ../nbs/34_uncalibrated.ipynb #f3d14e63
 def _heights(brightness, # (n,) of the photos
              lowest, # z of the lowest lamp
              ) -> np.ndarray: # (n,) z of each light
@@ -114,6 +115,7 @@ def _heights(brightness, # (n,) of the photos
     order = np.argsort(np.argsort(brightness))
     return lowest + (1-lowest)*(order+.5)/len(brightness)
 
+# %% ../nbs/34_uncalibrated.ipynb #4043cf14
 def _on_dome(tilts, # (n, 2) of any length
              z, # (n,)
              ) -> np.ndarray: # (n, 3) unit vectors
@@ -121,7 +123,7 @@ def _on_dome(tilts, # (n, 2) of any length
     across = tilts/np.maximum(np.linalg.norm(tilts, axis=1, keepdims=True), 1e-9)
     return np.concatenate([across*np.sqrt(1-z*z)[:, None], z[:, None]], 1)
 
-# %% ../nbs/34_uncalibrated.ipynb #8e26fd84
+# %% ../nbs/34_uncalibrated.ipynb #cb3a9623
 _INDEPENDENT = 4          # photos that the votes on one object are worth
 _LOWEST = .1, .2          # z of the lowest lamp: expected, and its spread
 _STEPS = np.arange(.01, .8, .03)
@@ -136,7 +138,7 @@ def _lowest(tilts, # (n, 2)
     best,p = _STEPS[energy.argmin()], np.exp(energy.min()-energy)
     return best, math.sqrt(p@(_STEPS-best)**2/p.sum())
 
-# %% ../nbs/34_uncalibrated.ipynb #09172ee4
+# %% ../nbs/34_uncalibrated.ipynb #8c279b4f
 def _mixed_lights(mixture, # (k, 2)
                   factors, # (n, k)
                   z, # (n, 1)
@@ -146,6 +148,7 @@ def _mixed_lights(mixture, # (k, 2)
     across = across/((across**2).sum(1, keepdim=True)+.02).sqrt()
     return F.normalize(torch.cat([across*(1-z*z).sqrt(), z], 1), dim=1)
 
+# %% ../nbs/34_uncalibrated.ipynb #dc4206d9
 def _doubt_of(lights, # (n, 3) tensor
               votes, # (v, n, 240) tensor
               ): # a tensor
@@ -153,7 +156,7 @@ def _doubt_of(lights, # (n, 3) tensor
     near = _SHARP*torch.exp(_SHARP*(lights@torch.from_numpy(_DIRECTIONS).T - 1))
     return -torch.log(_WRONG + (near*votes).sum(2)).mean(1).sum()
 
-# %% ../nbs/34_uncalibrated.ipynb #9382492e
+# %% ../nbs/34_uncalibrated.ipynb #d388dcb2
 def _curl_of(lights, # (n, 3) tensor
              factors, # (n, k) tensor, without the constant
              curl, size, # (2k, 2k) tensors, from `_curl_forms`
@@ -164,7 +167,7 @@ def _curl_of(lights, # (n, 3) tensor
     slopes = (solution@factors)[:2].reshape(-1)
     return (slopes@curl@slopes)/(slopes@size@slopes)
 
-# %% ../nbs/34_uncalibrated.ipynb #c954ea53
+# %% ../nbs/34_uncalibrated.ipynb #edacc0bf
 def _descend(energy, # function of tensors
              *starts, # tensors
              ) -> tuple: # the least energy found, list of tensors
@@ -180,7 +183,7 @@ def _descend(energy, # function of tensors
     at = [o.detach() for o in at]
     return float(energy(*at)), at
 
-# %% ../nbs/34_uncalibrated.ipynb #2bf79a0d
+# %% ../nbs/34_uncalibrated.ipynb #b9932bac
 def _voted_tilts(shading, # (n, h, w)
                  on, # (h, w) bool
                  z, # (n,)
@@ -200,7 +203,7 @@ def _voted_tilts(shading, # (n, h, w)
     found = [_descend(energy, torch.linalg.lstsq(full, torch.from_numpy(o)).solution) for o in starts]
     return _mixed_lights(min(found, key=lambda o: o[0])[1][0], full, z)[:, :2].numpy()
 
-# %% ../nbs/34_uncalibrated.ipynb #a323941f
+# %% ../nbs/34_uncalibrated.ipynb #74267546
 _CONTRADICTED = .4   # more doubt than this: the curl is not trusted
 
 def _azimuths(shading, on, # (n, h, w); (h, w) bool
@@ -216,7 +219,7 @@ def _azimuths(shading, on, # (n, h, w); (h, w) bool
     trusted = min(doubts) < _doubt(_on_dome(voted, z), votes) + _CONTRADICTED
     return (tilts, voted, opposite, True) if trusted else (voted, tilts, opposite, False)
 
-# %% ../nbs/34_uncalibrated.ipynb #39feb2fe
+# %% ../nbs/34_uncalibrated.ipynb #de6877e7
 def _tilted(numbers, # factor, and two of the surface's own tilt
             tilts, # (n, 2)
             ) -> np.ndarray: # (n, 3) unit vectors
@@ -226,7 +229,7 @@ def _tilted(numbers, # factor, and two of the surface's own tilt
     bounded = np.minimum(angle, 1.5)
     return np.concatenate([across/angle*np.sin(bounded), np.cos(bounded)], 1)
 
-# %% ../nbs/34_uncalibrated.ipynb #bb90aa53
+# %% ../nbs/34_uncalibrated.ipynb #9a1265a9
 def _voted_factor(tilts, # (n, 2)
                   votes, # list of (n, 240)
                   ) -> tuple: # (n, 3) lights, probability of the opposite sign
@@ -241,7 +244,7 @@ def _voted_factor(tilts, # (n, 2)
     (least,lights),(other,_) = sorted(map(found, (1, -1)), key=lambda o: o[0])
     return lights, 1/(1+math.exp(_INDEPENDENT*(other-least)))
 
-# %% ../nbs/34_uncalibrated.ipynb #d01a3217
+# %% ../nbs/34_uncalibrated.ipynb #79a4ef77
 def _albedo(grey, # (n, h, w) display-coded
             lights, # (n, 3)
             ) -> np.ndarray: # (h, w) display-coded
@@ -250,7 +253,7 @@ def _albedo(grey, # (n, h, w) display-coded
     normals = np.tensordot(inverse, srgb_to_linear(grey), 1)
     return linear_to_srgb(np.linalg.norm(normals, axis=0).clip(0, 1))
 
-# %% ../nbs/34_uncalibrated.ipynb #a585d516
+# %% ../nbs/34_uncalibrated.ipynb #5942f55d
 def _products(grey, # (n, h, w)
               on, # (h, w) bool
               ) -> torch.Tensor: # (n, n) float64, mean of the diagonal 1
@@ -260,18 +263,19 @@ def _products(grey, # (n, h, w)
     res = pixels@pixels.T
     return torch.from_numpy(res/max(np.trace(res)/len(res), 1e-12))
 
+# %% ../nbs/34_uncalibrated.ipynb #448695d2
 def _roughness(lights, # (n, 3) tensor, unit vectors
                settings, # (4,) tensor: logarithms of linear part, smooth part, its squared width, noise
                products, # (n, n), from `_products`
                ): # a tensor
     "Return minus the logarithm of the likelihood of one pixel under a Gaussian process over the lights"
-    linear,smooth,width,noise = settings.exp()
+    linear,smooth,width,noise = settings.clamp(-8, 4).exp()
     cosine = lights@lights.T
     kernel = linear*cosine + smooth*torch.exp((cosine-1)/width)
     root = torch.linalg.cholesky(kernel + (noise+1e-3)*torch.eye(len(lights), dtype=lights.dtype))
     return torch.trace(torch.cholesky_solve(products, root))/2 + root.diagonal().log().sum()
 
-# %% ../nbs/34_uncalibrated.ipynb #c426297b
+# %% ../nbs/34_uncalibrated.ipynb #6612a694
 _MOVES = math.radians(5)            # of a light
 _KERNEL = -1., -1., -1., -3.        # where the search for the kernel starts
 
@@ -287,7 +291,7 @@ def _smoothed(lights, # (n, 3)
     _,(at,_) = _descend(energy, before, torch.tensor(_KERNEL, dtype=torch.float64))
     return F.normalize(at, dim=1).numpy()
 
-# %% ../nbs/34_uncalibrated.ipynb #3bc94010
+# %% ../nbs/34_uncalibrated.ipynb #867adb14
 def _halves(on, # (h, w) bool
             ) -> list: # of two (h, w) bool
     "Split an area into the two colours of a chessboard of eight squares a side"
@@ -295,6 +299,7 @@ def _halves(on, # (h, w) bool
     white = (rows[:, None]+columns) % 2 == 0
     return [on & white, on & ~white]
 
+# %% ../nbs/34_uncalibrated.ipynb #7b261c1e
 def _angles_to(lights, # (n, 3)
                others, # list of (n, 3)
                ) -> np.ndarray: # (m, n) degrees
@@ -302,6 +307,7 @@ def _angles_to(lights, # (n, 3)
     cosine = np.stack([(lights*o).sum(1) for o in others])
     return np.degrees(np.arccos(cosine.clip(-1, 1)))
 
+# %% ../nbs/34_uncalibrated.ipynb #4226e7c1
 _UNEVEN = 4.   # degrees by which lamps of a dome are off an even spread
 _BIASED = 12.  # degrees by which the finder errs on all photos of a figure
 
@@ -314,7 +320,7 @@ def _uncertainty(lights, # (n, 3)
     spreads = [(_angles_to(lights, o)**2).mean(0) for o in (others, bounds) if o]
     return np.sqrt(sum(spreads) + hidden**2)
 
-# %% ../nbs/34_uncalibrated.ipynb #45fde84c
+# %% ../nbs/34_uncalibrated.ipynb #c741b739
 def _other_tilts(shading, on, # (n, h, w); (h, w) bool
                  like, # (n, 2) tilts whose sign counts
                  ) -> list: # of (n, 2)
@@ -322,7 +328,7 @@ def _other_tilts(shading, on, # (n, h, w); (h, w) bool
     found = [_tilts(shading, half) for half in _halves(on)] + [_tilts(shading, on, k) for k in (4, 8)]
     return [o*np.sign((o*like).sum()) for o in found]
 
-# %% ../nbs/34_uncalibrated.ipynb #7aa9ae31
+# %% ../nbs/34_uncalibrated.ipynb #38c52f7e
 def _around_object(shading, on, # (n, h, w); (h, w) bool
                    brightness, # (n,)
                    votes, # list of (n, 240)
@@ -336,7 +342,7 @@ def _around_object(shading, on, # (n, h, w); (h, w) bool
     lights = _on_dome(tilts, z)
     return lights, _uncertainty(lights, others, bounds, _UNEVEN), opposite
 
-# %% ../nbs/34_uncalibrated.ipynb #bcfe5c8e
+# %% ../nbs/34_uncalibrated.ipynb #3a89c503
 def _beside_figure(shading, on, # (n, h, w); (h, w) bool
                    grey, # (n, h, w) display-coded
                    plain, # (n, 240) votes on the photos as they are
@@ -349,7 +355,7 @@ def _beside_figure(shading, on, # (n, h, w); (h, w) bool
     others = [_voted_factor(o, [plain, bare])[0] for o in _other_tilts(shading, on, tilts)]
     return lights, _uncertainty(lights, [first, *others], [], _BIASED), opposite
 
-# %% ../nbs/34_uncalibrated.ipynb #ab643145
+# %% ../nbs/34_uncalibrated.ipynb #c76b7a65
 class EstimatedLights(NamedTuple):
     "Lights found without a ball"
     lights: np.ndarray # (n, 3) float32
@@ -357,12 +363,13 @@ class EstimatedLights(NamedTuple):
     opposite: float # probability that all lights are turned by 180° about the camera's axis
     closed: bool # whether a figure under lamps near the camera was assumed, not a dome
 
+# %% ../nbs/34_uncalibrated.ipynb #38a1480b
 _SAME = .12      # standard deviation of the logarithm of brightness, below which there is no dome
 _FEWEST = 6      # photos
 _DOUBTFUL = 16.  # degrees
 _HALF_TURN = .05 # probability above which it is announced
 
-# %% ../nbs/34_uncalibrated.ipynb #587fb53e
+# %% ../nbs/34_uncalibrated.ipynb #6906e365
 def _scene(photos, # `Capture`, or (n, h, w, 3) display-coded
            mask, # (h, w), or None
            ) -> tuple: # (n, h, w, 3) float32 display-coded, (h, w) bool
@@ -375,7 +382,7 @@ def _scene(photos, # `Capture`, or (n, h, w, 3) display-coded
     on = np.ones(cap.shape[1:3], bool) if cap.mask is None else cap.mask
     return cap.float(linear=False), on
 
-# %% ../nbs/34_uncalibrated.ipynb #904dcc01
+# %% ../nbs/34_uncalibrated.ipynb #112cf15a
 _FLAT = .003   # contrast of relief
 _CURLED = .4   # share of curl that no surface has
 
@@ -390,7 +397,7 @@ def _check_relief(shading, on): # (n, h, w), (h, w) bool
         raise InputError("photos: no surface shades as they do: lights cannot be found; check that all show one scene, "
                          "that camera and object stood still, or put a ball into the scene")
 
-# %% ../nbs/34_uncalibrated.ipynb #fba5c051
+# %% ../nbs/34_uncalibrated.ipynb #ecf1ec30
 def _warn_of_doubt(found, # `EstimatedLights`
                    ):
     "Announce what cannot be relied on"
@@ -402,7 +409,7 @@ def _warn_of_doubt(found, # `EstimatedLights`
     if typical > _DOUBTFUL:
         warn(f"uncertain by {typical:.0f}°: the relief is weak, or has one direction; put a ball into the scene")
 
-# %% ../nbs/34_uncalibrated.ipynb #6de13e53
+# %% ../nbs/34_uncalibrated.ipynb #cb61a0b3
 def estimate_lights(photos, # `Capture`, or (n, h, w, 3) display-coded; six or more
                     mask=None, # (h, w), true where the object is; None: that of the capture, or everywhere
                     closed=None, # a figure under lamps near the camera, instead of a dome? None: from the brightness
