@@ -298,7 +298,8 @@ def measure(seed, **kwargs):
             found = find_lights(photos, focal=scene.focal if scene.stated else None)
     except InputError as e: return res | dict(refused=str(e), seconds=time.perf_counter()-start)
     taken = [int(name[5:8]) for name in found.names]
-    error = np.degrees(np.arccos(np.clip((found.lights*scene.true(found.balls)[taken]).sum(-1), -1, 1)))
+    true = scene.lights if found.positions is not None else scene.true(found.balls)
+    error = np.degrees(np.arccos(np.clip((found.lights*true[taken]).sum(-1), -1, 1)))
     stated = [int(word) for o in caught for word in str(o.message).split() if word.isdigit()]
     return res | dict(stated_deg=max(stated, default=0), median=np.median(error), worst=error.max(),
                       placed=len(taken)/scene.n, kinds=found.kinds, seconds=time.perf_counter()-start)
