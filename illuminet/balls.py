@@ -46,7 +46,8 @@ class _Album:
 def _noted_focal(file): # a photo
     "Return the focal length in widths of the picture, as EXIF data note it, or None"
     try:
-        with Image.open(file) as im: value = im.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.FocalLengthIn35mmFilm)
+        with Image.open(file) as im: notes = im.getexif().get_ifd(ExifTags.IFD.Exif)
+        value = notes.get(ExifTags.Base.FocalLengthIn35mmFilm)
         return float(value)/36 if value and 5 < float(value) < 2000 else None
     except Exception: return None
 
@@ -71,14 +72,14 @@ class _Files(_Album):
     def read(self, i, size=None): # number; longest side in pixels -> (h, w) float32, linear
         return _grey(_decode(self.files[i], size, self.size, self.way).image, self.linear)
 
-# %% ../nbs/06_balls.ipynb #ba000010
+# %% ../nbs/06_balls.ipynb #ba000011
 def _album(photos, linear=None): # folder, list of paths, or (n, h, w, 3)
     "Return photos that can be read one by one"
     pixels = hasattr(photos, 'shape') or (not isinstance(photos, (str, Path)) and len(photos) and
                                           not isinstance(photos[0], (str, Path)))
     return _Album(photos, linear) if pixels else _Files(_files_of(photos), linear)
 
-# %% ../nbs/06_balls.ipynb #ba000013
+# %% ../nbs/06_balls.ipynb #ba000014
 def _edges(stack): # (n, h, w) linear
     "Return the mean direction matrix of edges, (3, h, w): xx, xy, yy"
     logs = [ndimage.gaussian_filter(np.log(np.maximum(x, 0)+.004), 1) for x in stack]
@@ -91,7 +92,7 @@ def _edges(stack): # (n, h, w) linear
             res += np.stack([gx*gx, gx*gy, gy*gy])/(strength+2*np.median(strength)+2e-4)
     return res/len(stack)
 
-# %% ../nbs/06_balls.ipynb #ba000016
+# %% ../nbs/06_balls.ipynb #ba000017
 def _thinned(edges): # (3, h, w)
     "Return coherence of the edges where it is largest across the edge, else 0; and the direction across, radians"
     xx,xy,yy = edges
@@ -100,7 +101,7 @@ def _thinned(edges): # (3, h, w)
     beside = [ndimage.map_coordinates(coherence, [y+s*np.sin(angle), x+s*np.cos(angle)], order=1) for s in (-1, 1)]
     return coherence*((coherence >= beside[0]) & (coherence >= beside[1])), angle
 
-# %% ../nbs/06_balls.ipynb #ba000019
+# %% ../nbs/06_balls.ipynb #ba00001a
 def _votes(lines, angle, radius, most=15_000):
     "Return the share of a circle around each pixel that lies on edges"
     h,w = lines.shape
@@ -116,7 +117,7 @@ def _votes(lines, angle, radius, most=15_000):
     counts = counts.reshape(h, w).astype(np.float32)
     return ndimage.gaussian_filter(counts, blur, mode='constant', truncate=2.5)*blur**2/radius
 
-# %% ../nbs/06_balls.ipynb #ba00001b
+# %% ../nbs/06_balls.ipynb #ba00001c
 class Circle(NamedTuple):
     "Outline of a ball in the picture, pixels; the centre of the first pixel is (0, 0)"
     x: float
@@ -142,7 +143,7 @@ def _same(a, b, tolerance): # two circles
     return (np.hypot(a.x-b.x, a.y-b.y) <= tolerance*max(a.radius, b.radius) and
             abs(np.log(a.radius/b.radius)) <= tolerance)
 
-# %% ../nbs/06_balls.ipynb #ba00001e
+# %% ../nbs/06_balls.ipynb #ba00001f
 def _edges_along(edges, x, y, radius, n=120): # (3, h, w)
     "Return the mean strength of the edges along a circle, 0..1"
     t = np.arange(n)*2*np.pi/n
@@ -154,7 +155,7 @@ def _edges_along(edges, x, y, radius, n=120): # (3, h, w)
     strength = across**4*strength
     return (strength/(strength+1)).mean()
 
-# %% ../nbs/06_balls.ipynb #ba000020
+# %% ../nbs/06_balls.ipynb #ba000021
 def _climbed(edges, circle): # (3, h, w), `Circle`
     "Move a circle to the nearest ring of edges; return it, and the strength of the edges along it"
     thin = edges*(_thinned(edges)[0] > 0)
@@ -167,7 +168,7 @@ def _climbed(edges, circle): # (3, h, w), `Circle`
         p = minimize(lambda q: -_edges_along(soft, *q), p, method='Nelder-Mead', options=options).x
     return Circle(*p), _edges_along(soft, *p)
 
-# %% ../nbs/06_balls.ipynb #ba000023
+# %% ../nbs/06_balls.ipynb #ba000024
 def _rim(stack, circle, slack, n=90, step=.25): # (n, h, w), `Circle`, pixels
     "Return points of the outline: x, y, strength, (n, 3)"
     t = np.arange(n)*2*np.pi/n
@@ -175,7 +176,8 @@ def _rim(stack, circle, slack, n=90, step=.25): # (n, h, w), `Circle`, pixels
     x,y = circle.x+np.cos(t)[:,None]*s, circle.y+np.sin(t)[:,None]*s
     steps = np.zeros(x.shape)
     for im in stack:
-        g = ndimage.gaussian_filter1d(ndimage.map_coordinates(im, [y, x], order=1, mode='nearest'), .7/step, axis=1, order=1)**2
+        along = ndimage.map_coordinates(im, [y, x], order=1, mode='nearest')
+        g = ndimage.gaussian_filter1d(along, .7/step, axis=1, order=1)**2
         steps += g/(g.max(1, keepdims=True)+1e-9+3*np.median(g))
     h,w = stack.shape[1:]
     inside = (x > 1) & (y > 1) & (x < w-2) & (y < h-2)
@@ -185,7 +187,7 @@ def _rim(stack, circle, slack, n=90, step=.25): # (n, h, w), `Circle`, pixels
     at = s[i]+step*np.clip(.5*(a-c)/np.minimum(a-2*b+c, -1e-9), -.5, .5)
     return np.stack([circle.x+at*np.cos(t), circle.y+at*np.sin(t), np.where(steps.argmax(1) == i, b, 0)], 1)
 
-# %% ../nbs/06_balls.ipynb #ba000026
+# %% ../nbs/06_balls.ipynb #ba000027
 def _circle_through(points): # (m, 3): x, y, weight
     "Fit a circle that few points may miss; return it and the distances from it"
     x,y,weight = points.T
@@ -198,7 +200,7 @@ def _circle_through(points): # (m, 3): x, y, weight
         v = weight/(1+(off/scale)**2)**2
     return fit, off
 
-# %% ../nbs/06_balls.ipynb #ba000028
+# %% ../nbs/06_balls.ipynb #ba000029
 class _Outline(NamedTuple):
     "A round outline"
     circle: Circle
@@ -219,7 +221,7 @@ def _outline(stack, edges, circle): # (n, h, w), (3, h, w), `Circle`
     good = (np.abs(off) < max(.8, .02*circle.radius)) & (points[:,2] > .1)
     return _Outline(circle, points[good], good.mean(), strength)
 
-# %% ../nbs/06_balls.ipynb #ba00002b
+# %% ../nbs/06_balls.ipynb #ba00002c
 _FAR = 300. # widths of the picture: a distant camera
 
 class _Camera(NamedTuple):
@@ -233,7 +235,7 @@ class _Camera(NamedTuple):
         d = np.stack(np.broadcast_arrays(x-(self.w-1)/2, (self.h-1)/2-y, -self.focal), -1)
         return d/np.linalg.norm(d, axis=-1, keepdims=True)
 
-# %% ../nbs/06_balls.ipynb #ba00002e
+# %% ../nbs/06_balls.ipynb #ba00002f
 class _Cone(NamedTuple):
     "A ball as a camera sees it, at distance 1"
     axis: np.ndarray # (3,) from the camera to the ball's centre
@@ -250,7 +252,7 @@ def _cone(camera, points): # `_Camera`, (m, 3)
     half = np.average(angle, weights=weight)
     return _Cone(axis, float(np.sin(half))), (angle-half)*camera.focal
 
-# %% ../nbs/06_balls.ipynb #ba00002f
+# %% ../nbs/06_balls.ipynb #ba000030
 def _surface(camera, ball, x, y): # `_Camera`, `_Cone`, pixels
     "Return normals of the ball at pixels, nan beside it, and the rays that look there"
     rays = camera.rays(x, y)
@@ -258,7 +260,7 @@ def _surface(camera, ball, x, y): # `_Camera`, `_Cone`, pixels
     near = rays@ball.axis-np.sqrt(np.where(q > 0, q, np.nan))
     return (near[...,None]*rays-ball.axis)/ball.sine, rays
 
-# %% ../nbs/06_balls.ipynb #ba000033
+# %% ../nbs/06_balls.ipynb #ba000035
 def _misfit(size, outlines, inverse): # (w, h), list of `_Outline`, 1 over the focal length in widths
     "Return the squared distance of outlines from cones, pixels"
     camera = _Camera(*size, size[0]/inverse)
@@ -275,7 +277,7 @@ def _focal_of(size, outlines): # (w, h), list of `_Outline`
 
 _CLEAR = 9.
 
-# %% ../nbs/06_balls.ipynb #ba000036
+# %% ../nbs/06_balls.ipynb #ba000038
 class _Spot(NamedTuple):
     "A highlight"
     weight: np.ndarray # (h, w), 0 outside
@@ -289,7 +291,7 @@ def _static(stack): # (n, h, w)
     if len(stack) == 1: return np.zeros_like(stack[0])
     return np.quantile(stack, .25, axis=0) if len(stack) > 3 else stack.min(0)
 
-# %% ../nbs/06_balls.ipynb #ba000037
+# %% ../nbs/06_balls.ipynb #ba00003a
 def _windows(stack, on): # (n, h, w), (h, w) bool
     "Return where something bright stays in place, (h, w) bool"
     still = _static(stack)
@@ -309,7 +311,7 @@ def _spot(image, on, radius, scale): # (h, w) without what stays; (h, w) bool; p
     return _Spot(fine*spot, sums.max()/sums.sum(), spot.sum()/(np.pi*radius**2),
                  peak/max(np.quantile(fine[on], .9), 1e-4), float(peak))
 
-# %% ../nbs/06_balls.ipynb #ba000039
+# %% ../nbs/06_balls.ipynb #ba00003d
 def _doubts(spots, radius): # n `_Spot`s or None, pixels
     "Return why each highlight is not taken: n str, None for one that is"
     found = [o for o in spots if o] or [_Spot(None, 1, 0, 9, 0)]
@@ -324,7 +326,7 @@ def _doubts(spots, radius): # n `_Spot`s or None, pixels
         return 'highlight too pale' if o.contrast < 4 else None
     return [doubt(o) for o in spots]
 
-# %% ../nbs/06_balls.ipynb #ba00003a
+# %% ../nbs/06_balls.ipynb #ba00003f
 def _highlights(stack, on, radius): # (n, h, w), (h, w) bool, pixels
     "Return the highlights of all photos, and why some are not taken"
     still,on = _static(stack), on & ~_windows(stack, on)
@@ -334,7 +336,7 @@ def _highlights(stack, on, radius): # (n, h, w), (h, w) bool, pixels
         tried.append((spots, _doubts(spots, radius)))
     return max(tried, key=lambda o: o[1].count(None))
 
-# %% ../nbs/06_balls.ipynb #ba00003f
+# %% ../nbs/06_balls.ipynb #ba000044
 def _lit_fit(values, basis, albedo, before): # (p,), (p, 4), (p,), (4,) or None
     "Fit light and even part of one photo, (4,), or return None where too few pixels count"
     use = values < .97
@@ -351,7 +353,7 @@ def _lit_fit(values, basis, albedo, before): # (p,), (p, 4), (p,), (4,) or None
 def _shaded(basis, b): # (p, 4), (4,) or None
     return np.zeros(len(basis)) if b is None else np.maximum(basis[:,:3]@b[:3], 0)+b[3]
 
-# %% ../nbs/06_balls.ipynb #ba000040
+# %% ../nbs/06_balls.ipynb #ba000046
 def _albedo(values, shades): # (n, p), (n, p)
     "Return the relative albedo of each pixel, (p,)"
     lit = (shades > .1*shades.max(1, keepdims=True)) & (values < .97)
@@ -368,7 +370,7 @@ def _unexplained(values, fitted): # (p,), (p,)
     spread = values[ok][fits].var()
     return np.minimum(off, bound).mean()/spread if fits.mean() > .7 and spread > .015**2 else 1.
 
-# %% ../nbs/06_balls.ipynb #ba000041
+# %% ../nbs/06_balls.ipynb #ba000048
 def _shading(stack, normals, stretch=1., rounds=5, most=1500): # (n, h, w), (h, w, 3) seen along the ball's axis
     "Fit Lambert's law to a ball `stretch` times as large as its outline: lights (n, 3), unexplained shares (n,)"
     on = normals[...,2] > .35
@@ -384,7 +386,7 @@ def _shading(stack, normals, stretch=1., rounds=5, most=1500): # (n, h, w), (h, 
     lights = np.array([np.zeros(3) if b is None else b[:3] for b in fits])
     return lights, np.array([_unexplained(v, albedo*s) for v,s in zip(values, shades)])
 
-# %% ../nbs/06_balls.ipynb #ba000044
+# %% ../nbs/06_balls.ipynb #ba00004b
 _STRETCHES = 1.08, 1.2, 1.5, 2.5
 
 def _is_ball(stack, normals, missed): # as for `_shading`; (n,)
@@ -394,7 +396,7 @@ def _is_ball(stack, normals, missed): # as for `_shading`; (n,)
     larger = [np.median(_shading(stack, normals, k)[1]) for k in _STRETCHES]
     return min(own, larger[0]) <= min(larger[1:]) and own < .9*larger[2]
 
-# %% ../nbs/06_balls.ipynb #ba000047
+# %% ../nbs/06_balls.ipynb #ba00004e
 class _Patch:
     "The part of a picture around a circle, reduced where the circle is large"
     def __init__(self, size, circle, most=100): # (w, h) of the picture, `Circle`, pixels
@@ -419,7 +421,7 @@ class _Patch:
     def pixels(self): # -> x (h, w), y (h, w) in the picture
         return self.outside(*np.meshgrid(*map(np.arange, self.size)))
 
-# %% ../nbs/06_balls.ipynb #ba000049
+# %% ../nbs/06_balls.ipynb #ba000050
 class _Reading(NamedTuple):
     "What a ball shows"
     kind: str          # 'glossy' or 'matt'
@@ -444,7 +446,7 @@ def _read_gloss(stack, patch, camera, ball): # (n, h, w), `_Patch`, `_Camera`, `
     lights = lights/np.linalg.norm(lights, axis=1, keepdims=True)
     return _Reading('glossy', lights, doubts, marks, radius*doubts.count(None)/len(stack))
 
-# %% ../nbs/06_balls.ipynb #ba00004a
+# %% ../nbs/06_balls.ipynb #ba000051
 def _view(axis): # (3,)
     "Return right, up and towards the camera, as seen along an axis: rows of a rotation"
     right = np.cross(axis, [0, 1, 0])
@@ -464,7 +466,7 @@ def _read_shade(stack, patch, camera, ball): # as for `_read_gloss`
     weight = np.sqrt((seen[...,2] > 0).sum()/np.pi)*.5/(1+np.median(missed)/.005)*doubts.count(None)/len(stack)
     return _Reading('matt', lights, doubts, np.full((len(stack), 2), np.nan), weight)
 
-# %% ../nbs/06_balls.ipynb #ba000050
+# %% ../nbs/06_balls.ipynb #ba000057
 def _apart_deg(a, b): # (..., 3), (..., 3), unit length
     "Return the angles between directions, degrees"
     return np.degrees(np.arccos(np.clip((a*b).sum(-1), -1, 1)))
@@ -492,7 +494,7 @@ def _witness(camera, outline, patch, stack): # -> `_Witness`, or None
     reading = gloss or matt
     if reading: return _Witness(outline, patch, stack, reading._replace(weight=reading.weight*outline.cover**3))
 
-# %% ../nbs/06_balls.ipynb #ba000053
+# %% ../nbs/06_balls.ipynb #ba00005a
 def _overlap(a, b): # two `_Witness`es
     "Return whether two circles overlap"
     a,b = a.outline.circle, b.outline.circle
@@ -517,7 +519,7 @@ def _outermost(witnesses):
         left = [o for o in left if not any(o is k for k in over)]
     return res
 
-# %% ../nbs/06_balls.ipynb #ba000055
+# %% ../nbs/06_balls.ipynb #ba00005c
 def _centres(camera, circles): # `_Camera`, m `Circle`s
     "Return the centres of balls on the board, (m, 3), in widths of the picture"
     x,y,r = np.array(circles).T
@@ -530,7 +532,7 @@ def _meeting(origins, lights): # (m, 3), (m, 3)
     across = np.eye(3)-lights[:,:,None]*lights[:,None]
     return np.linalg.lstsq(across.sum(0), (across@origins[:,:,None]).sum(0)[:,0], rcond=None)[0]
 
-# %% ../nbs/06_balls.ipynb #ba000058
+# %% ../nbs/06_balls.ipynb #ba00005f
 def _agree(a, b, centres): # two `_Witness`es, their centres (2, 3)
     "Return whether two balls show the same lamps, far or near"
     apart = _disagree_deg(a, b)
@@ -542,7 +544,7 @@ def _agree(a, b, centres): # two `_Witness`es, their centres (2, 3)
     meet = ((one-two)@line)[np.isfinite(aside)] > 0
     return np.degrees(np.nanmedian(np.abs(aside))) < 2.5 and meet.mean() > .8
 
-# %% ../nbs/06_balls.ipynb #ba00005a
+# %% ../nbs/06_balls.ipynb #ba000061
 def _majority(camera, witnesses): # `_Camera`, list of `_Witness`
     "Return the balls that agree, those with most weight first; raise an `InputError` if no majority does"
     def weigh(group): return sum(o.reading.weight for o in group)
@@ -560,22 +562,22 @@ def _place(witness):
     "Name a ball by its circle"
     return '({:.0f}, {:.0f}), radius {:.0f}'.format(*witness.outline.circle)
 
-# %% ../nbs/06_balls.ipynb #ba00005b
+# %% ../nbs/06_balls.ipynb #ba000062
 def _together(witnesses, i, most=8): # balls that agree, number of a photo, degrees
     "Return the light of one photo, (3,) or None, and why there is none"
     there = [o for o in witnesses if np.isfinite(o.reading.lights[i]).all()]
     if not there: return None, witnesses[0].reading.doubts[i]
     v = np.stack([o.reading.lights[i] for o in there])
     weight = np.array([o.reading.weight for o in there])
-    mean = weight@v
+    mean = v[weight.argmax()]
     for _ in range(10):
         off = np.linalg.norm(v-mean/np.linalg.norm(mean), axis=1)
-        mean = (weight/(1+(off/.05)**2))@v
+        mean = (weight/(1+(off/.02)**2))@v                               # 0.02: about one degree
     mean = mean/np.linalg.norm(mean)
     if weight[_apart_deg(v, mean) < most].sum() < .5*weight.sum(): return None, 'the balls disagree'
     return mean, None
 
-# %% ../nbs/06_balls.ipynb #ba00005f
+# %% ../nbs/06_balls.ipynb #ba000066
 def _filled(positions, rays, centres): # (n, 3), (n, m, 3), (m, 3), with nan
     "Place lamps that one ball shows at the distance of the others"
     middle = centres.mean(0)
@@ -602,7 +604,7 @@ def _positions(camera, witnesses, n): # `_Camera`, balls that agree, number of p
     near = len(meeting) > 2 and np.median(parallel) > max(.7, 2*np.median(meeting))
     return _filled(res, rays, centres) if near and np.isfinite(res).all(1).mean() > .6 else None
 
-# %% ../nbs/06_balls.ipynb #ba000061
+# %% ../nbs/06_balls.ipynb #ba000068
 def _onto(a, b): # (3,), (3,) unit length
     "Return the rotation that turns one direction onto another"
     v,c = np.cross(a, b), a@b
@@ -623,7 +625,7 @@ def _focal_between(size, witnesses): # (w, h), list of `_Witness` read as by a d
     best = int(np.argmin(spread))
     return float(1/tried[best]) if best and spread[0] > max(1, 2*spread[best]) else None
 
-# %% ../nbs/06_balls.ipynb #ba000064
+# %% ../nbs/06_balls.ipynb #ba00006b
 class FoundLights:
     "Lights found from balls: names, lights (n, 3), positions, balls, kinds, marks, skipped, focal"
     def __init__(self, names, lights, positions, witnesses, skipped, focal, order):
@@ -637,7 +639,7 @@ class FoundLights:
         return (f"FoundLights({_counted(len(self.lights), 'light')}, {_counted(len(self.balls), 'ball')}: "
                 f"{', '.join(self.kinds)}{f', {len(self.skipped)} photos skipped' if self.skipped else ''})")
 
-# %% ../nbs/06_balls.ipynb #ba000065
+# %% ../nbs/06_balls.ipynb #ba00006c
 _SMALL,_TRIED,_MOST_SEEN = 512, 12, 40   # pixels; outlines; photos in which outlines are sought
 
 def _candidates(album): # -> list of `Circle`
@@ -653,14 +655,16 @@ def _candidates(album): # -> list of `Circle`
     k = album.size[0]/stack.shape[2]
     return [Circle((o.circle.x+.5)*k-.5, (o.circle.y+.5)*k-.5, o.circle.radius*k) for o in found]
 
-# %% ../nbs/06_balls.ipynb #ba000066
+# %% ../nbs/06_balls.ipynb #ba00006e
 def _given(balls, size): # circles, (w, h)
     "Check circles that a user gave"
     try: res = [Circle(*map(float, o)) for o in balls]
-    except (TypeError, ValueError): raise InputError(f"balls: {balls!r}: give circles (x, y, radius) in pixels") from None
+    except (TypeError, ValueError):
+        raise InputError(f"balls: {balls!r}: give circles (x, y, radius) in pixels") from None
     for x,y,r in res:
         if r >= 4 and -.2*r <= x-r and x+r <= size[0]-1+.2*r and -.2*r <= y-r and y+r <= size[1]-1+.2*r: continue
-        raise InputError(f"ball ({x:g}, {y:g}), radius {r:g}: give one of 4 pixels or more inside the {size[0]}x{size[1]} photos")
+        raise InputError(f"ball ({x:g}, {y:g}), radius {r:g}: "
+                         f"give one of 4 pixels or more inside the {size[0]}x{size[1]} photos")
     return res
 
 def _drawn(circle):
@@ -669,7 +673,7 @@ def _drawn(circle):
     points = np.stack([circle.x+circle.radius*np.cos(t), circle.y+circle.radius*np.sin(t), np.ones(90)], 1)
     return _Outline(circle, points, 1., 1.)
 
-# %% ../nbs/06_balls.ipynb #ba000067
+# %% ../nbs/06_balls.ipynb #ba000070
 def _measured(stack, patch, circle): # (n, h, w), `_Patch`, `Circle`
     "Measure the outline of a candidate in full photos; None if it is not round"
     o = _outline(stack, _edges(stack), patch.inside(circle))
@@ -689,16 +693,17 @@ def _cut_out(album, circles): # -> list of (`_Patch`, (n, h, w))
         for patch,kept in zip(patches, parts): kept.append(patch.cut(image))
     return [(patch, np.stack(kept)) for patch,kept in zip(patches, parts)]
 
-# %% ../nbs/06_balls.ipynb #ba000069
+# %% ../nbs/06_balls.ipynb #ba000073
 def _warn_of_view(camera, witnesses, shortest): # `_Camera`, list of `_Witness`, widths of the picture
     "Warn if a camera of unknown focal length may look at the balls from aside"
     middle = np.mean([o.outline.circle[:2] for o in witnesses], 0)-[(camera.w-1)/2, (camera.h-1)/2]
     off = np.degrees(np.arctan(np.hypot(*middle)/camera.w/shortest))
     if off < 1: return
-    warnings.warn(f"the camera is taken as distant; if it is not, lights are off by up to {off:.0f} degrees, since balls "
-                  "lie aside: give focal=, or --focal on the command line, in widths of the picture", UserWarning, stacklevel=4)
+    warnings.warn(f"the camera is taken as distant; if it is not, lights are off by up to {off:.0f} degrees, since the "
+                  "balls lie aside: give focal=, or --focal on the command line, in widths of the picture",
+                  UserWarning, stacklevel=4)
 
-# %% ../nbs/06_balls.ipynb #ba00006a
+# %% ../nbs/06_balls.ipynb #ba000074
 _GIVE = "give its circle by balls=[(x, y, radius)], or by --ball X,Y,R on the command line"
 
 def _witnesses(album, balls, focal): # circles or None; widths of the picture or None -> list of `_Witness`, `_Camera`
@@ -720,16 +725,17 @@ def _witnesses(album, balls, focal): # circles or None; widths of the picture or
     else: camera = _Camera(w, h, (shown or album.focal)*w)
     return read(camera, [o[:3] for o in found]), camera
 
-# %% ../nbs/06_balls.ipynb #ba00006c
+# %% ../nbs/06_balls.ipynb #ba000077
 def _check_found(witnesses, given): # list of `_Witness`, whether the user gave circles
     "Raise an `InputError` unless there is a ball that can be trusted"
     if not witnesses:
-        if given: raise InputError("photos: the circle given shows neither moving highlights nor a matt ball's shading: correct it")
-        raise InputError(f"photos: no ball in them: no round outline has moving highlights or a matt ball's shading: {_GIVE}")
+        signs = "moving highlights or the shading of a matt ball"
+        if given: raise InputError(f"photos: the circle given has no {signs}: correct it")
+        raise InputError(f"photos: no ball in them: no round outline has {signs}: {_GIVE}")
     if len(witnesses) == 1 and not given and (witnesses[0].outline.strength < .3 or witnesses[0].outline.cover < .8):
         raise InputError(f"photos: the outline of the ball at {_place(witnesses[0])} is not clear: {_GIVE}")
 
-# %% ../nbs/06_balls.ipynb #ba00006d
+# %% ../nbs/06_balls.ipynb #ba000079
 def _without(album, skip): # names
     "Leave photos out; raise an `InputError` for a name that is not there"
     missing = [o for o in skip if o not in album.names]
@@ -741,11 +747,11 @@ def _without(album, skip): # names
     else: album.images = album.images[keep]
     return album
 
-# %% ../nbs/06_balls.ipynb #ba00006f
+# %% ../nbs/06_balls.ipynb #ba00007b
 def find_lights(photos, # folder, list of paths, or (n, h, w, 3)
                 balls=None, # circles (x, y, radius) in pixels, the first pixel's centre being (0, 0); None: find them
                 skip=(), # names of photos to leave out
-                focal=None, # focal length in widths of the picture, `inf` for a distant camera; None: from the outlines or the files
+                focal=None, # focal length in picture widths, `inf`: a distant camera; None: from outlines or files
                 linear=None, # whether values are linear; None: as the files note
                 ) -> FoundLights: # `lights` (n, 3) of the photos in `names`
     "Find the lights of photos from mirror, glossy or matt balls in them"
@@ -760,13 +766,15 @@ def find_lights(photos, # folder, list of paths, or (n, h, w, 3)
     skipped = {album.names[i]: doubts[i] for i in range(n) if doubts[i]}
     if len(taken) < .5*n:
         name,why = next(iter(skipped.items()))
-        raise InputError(_printable(f"photos: only {len(taken)} of {n} show a lamp on the ball at {_place(witnesses[0])}; {name}: {why}"))
+        where = f"{len(taken)} of {n} show a lamp on the ball at {_place(witnesses[0])}"
+        raise InputError(_printable(f"photos: only {where}; {name}: {why}: {_GIVE}"))
     focal = camera.focal/camera.w if camera.focal < .9*_FAR*camera.w else None
-    if positions is not None: lights,positions = _unit_rows(positions), positions[taken]    # from the middle of the picture
-    return FoundLights([album.names[i] for i in taken], np.float32([lights[i] for i in taken]), positions, witnesses, skipped,
-                       focal, {name: i for i,name in enumerate(album.names)})
+    if positions is not None: lights,positions = _unit_rows(positions), positions[taken]   # from the picture's middle
+    order = {name: i for i,name in enumerate(album.names)}
+    return FoundLights([album.names[i] for i in taken], np.float32([lights[i] for i in taken]),
+                       positions, witnesses, skipped, focal, order)
 
-# %% ../nbs/06_balls.ipynb #ba00007b
+# %% ../nbs/06_balls.ipynb #ba000087
 def lights_from_sphere(images, # (n, h, w, 3) photos of a ball
                        centre, # (row, column) of its centre, pixels
                        radius, # of its outline, pixels
@@ -779,7 +787,7 @@ def lights_from_sphere(images, # (n, h, w, 3) photos of a ball
         raise InputError(f"images: {name}: {doubt}: check centre and radius, or leave it out")
     return found.lights
 
-# %% ../nbs/06_balls.ipynb #ba00007e
+# %% ../nbs/06_balls.ipynb #ba00008a
 def _draw_mark(ax, patch, circle, mark, light): # axes, `_Patch`, `Circle`, pixels or nan, (3,)
     "Draw the circle of a ball, and its highlight or its light"
     c = patch.inside(circle)
@@ -809,7 +817,7 @@ def sheet(self:FoundLights,
         ax.set_title(Path(name).stem[-18:], size=6)
     return _save(fig, out)
 
-# %% ../nbs/06_balls.ipynb #ba000082
+# %% ../nbs/06_balls.ipynb #ba00008e
 def lights_for(photos, # folder, or names of photos
                names, # n names, as `read_lp` gives them; empty ones for lights without names
                lights, # (n, 3) directions or positions

@@ -204,7 +204,7 @@ def _found(folder, out, sheet, skip, balls, focal, positions) -> dict:
     from illuminet.learner import InputError
     found = find_lights(folder, [*map(_circle, balls)] if balls else None, skip or (), focal)
     if positions and found.positions is None:
-        raise InputError(f"{folder}: no positions: they need two balls or more, and lamps that are near: leave out --positions")
+        raise InputError(f"{folder}: no positions: they need several balls, and lamps that are near: leave out --positions")
     _write_lights(out, found.names, found.lights, found.positions if positions else None, None)
     found.sheet(sheet)
     balls = [f'{kind} at {x:.1f}, {y:.1f}, radius {r:.1f}' for kind,(x,y,r) in zip(found.kinds, found.balls)]
@@ -212,8 +212,9 @@ def _found(folder, out, sheet, skip, balls, focal, positions) -> dict:
                 skipped=[f'{name}: {why}' for name,why in found.skipped.items()], out=out, sheet=sheet)
 
 # %% ../nbs/64_capture_commands.ipynb #ea0d785c
-@app.command('lights', epilog=_examples('illuminet lights photos/', 'illuminet lights photos/ --ball 812,640,95 --skip IMG_07.jpg',
-                                        'illuminet lights coin/ --apply photos/lights.lp'))
+@app.command('lights', epilog=_examples(
+    'illuminet lights photos/', 'illuminet lights photos/ --ball 812,640,95 --skip IMG_07.jpg',
+    'illuminet lights coin/ --apply photos/lights.lp'))
 def lights_command(folder:PhotoFolder, out:LightsOut=None, sheet:SheetOut=None, skip:Skip=None, ball:GivenBall=None,
                    focal:Focal=None, positions:AsPositions=False, apply:ApplyLights=None, as_json:Json=False):
     "Find the lamps from mirror, glossy or matt balls in the photos, or take known lights."
