@@ -28,7 +28,7 @@ from .one_photo import *
 from .two_photos import *
 
 # %% ../nbs/52_benchmark.ipynb #5ed90163
-def _pca(c): return bake(fit(c, 'rbf', smoothing=0), 9, clusters=1)
+def _plain_pca(c): return bake(fit(c, 'rbf', smoothing=0), 9, clusters=1)
 
 METHODS = {
     'ptm-lrgb': lambda c: fit(c, 'ptm', form='lrgb'),
@@ -42,7 +42,7 @@ METHODS = {
     'rbf-chosen': lambda c: fit(c, 'rbf', coordinates=None, kernel=None),
     'kriging': lambda c: fit(c, 'kriging'),
     'shadows': lambda c: fit(c, 'shadows'),
-    'pca': _pca,
+    'pca': _plain_pca,
     'baked': lambda c: fit(c, 'baked'),
     'pixelnet': lambda c: fit(c, 'pixelnet'),
     'pixelnet-20': lambda c: fit(c, 'pixelnet', hidden=20, steps=10_000, teacher=dict(hidden=50, steps=10_000)),
@@ -100,8 +100,8 @@ def _commit():
     except OSError: return None                                                 # no git here
 
 # %% ../nbs/52_benchmark.ipynb #f79189e9
-def _settings(size) -> dict:
-    "Return what all rows of a file have in common"
+def _run_facts(size) -> dict:
+    "Return the facts that all rows of a file have in common"
     versions = dict(python=platform.python_version(), torch=torch.__version__, numpy=np.__version__)
     return dict(seed=0, threads=torch.get_num_threads(), processor=platform.machine(), size=size, **versions)
 
@@ -165,12 +165,12 @@ def evaluate_all(captures, # folder of captures, or a list of their folders
                  methods=None, # some of `METHODS`, or a dict: name -> function of a capture; None: all
                  size=None, # longest side in pixels
                  echo=print, # called with each row's line
-                 ) -> pd.DataFrame: # a row a capture and method
+                 ) -> pd.DataFrame: # a row per capture and method
     "Compare methods on many captures, and keep what is needed to repeat the comparison"
     methods = _chosen(methods)
     out = Path(out)
     folders = captures if isinstance(captures, (list, tuple)) else captures_in(captures)
-    commit,about = _commit(),_settings(size)
+    commit,about = _commit(),_run_facts(size)
     if len({Path(f).name for f in folders}) < len(folders):
         raise InputError("captures: two folders have the same name: rename one")
     with lock_output(out):
@@ -181,13 +181,13 @@ def evaluate_all(captures, # folder of captures, or a list of their folders
     return pd.DataFrame(results.rows)
 
 # %% ../nbs/52_benchmark.ipynb #dfebed3c
-def _db(a, b, mask) -> float: # of pictures (h, w, 3)
-    "PSNR within the mask, at most 80 dB"
+def _psnr_within(a, b, mask) -> float: # of pictures (h, w, 3)
+    "Return the PSNR within the mask, at most 80 dB"
     error = ((np.clip(a, 0, 1)-b)[mask]**2).mean()
     return -10*math.log10(max(float(error), 1e-8))
 
 def _nearest(a, b, mask): # like a
-    "Multiply a picture by the factor that brings it nearest to `b`"
+    "Multiply a picture by the factor that brings it closest to `b`"
     return a*(a[mask]*b[mask]).sum()/max(float((a[mask]**2).sum()), 1e-6)
 
 # %% ../nbs/52_benchmark.ipynb #d52cc93a
@@ -196,10 +196,10 @@ def gains(pred, # (h, w, 3) relit, in 0..1
           photo, # (h, w, 3) it was made from
           mask, # (h, w) bool
           ): # gain, scaled gain: dB
-    "Return what relighting gains over the photo as it is"
-    gain = _db(pred, truth, mask)-_db(photo, truth, mask)
-    scaled = _db(_nearest(pred, truth, mask), truth, mask)-_db(_nearest(photo, truth, mask), truth, mask)
-    return gain, scaled
+    "Return the gain of relighting over the unchanged photo"
+    gain = _psnr_within(pred, truth, mask)-_psnr_within(photo, truth, mask)
+    scaled = [_psnr_within(_nearest(o, truth, mask), truth, mask) for o in (pred, photo)]
+    return gain, scaled[0]-scaled[1]
 
 # %% ../nbs/52_benchmark.ipynb #adcb6095
 def _change(x, mask): # (k, h, w, 3) -> (k, pixels)
@@ -213,7 +213,7 @@ def movement(pred, # (k, h, w, 3) relit
              truth, # (k, h, w, 3)
              mask, # (h, w) bool
              ): # moves, follows
-    "Measure how much a picture changes with the light, and whether it changes where the real one does"
+    "Measure how much a picture changes with the light, and whether it changes in the right places"
     p,y = _change(pred, mask),_change(truth, mask)
     pp = float((p*p).mean())
     yy = float((y*y).mean())
@@ -221,7 +221,7 @@ def movement(pred, # (k, h, w, 3) relit
     return math.sqrt(pp/max(yy, 1e-12)), py/math.sqrt(pp*yy+1e-12)
 
 # %% ../nbs/52_benchmark.ipynb #7005c4c1
-def _relit(photo, light, lights): return OnePhoto.fit(Capture(photo[None], None)).relight(lights)
+def _relit_alone(photo, light, lights): return OnePhoto.fit(Capture(photo[None], None)).relight(lights)
 
 # %% ../nbs/52_benchmark.ipynb #4f13aa88
 def _mean_gains(relit, photos, lights, mask, pairs) -> np.ndarray: # gain, scaled: dB
@@ -253,7 +253,7 @@ def one_photo_scores(cap, # `Capture` under known lights
                      pairs:int=12, # of photo and requested light
                      ) -> dict: # gain, scaled (dB), moves, follows, light, best_of_two (degrees)
     "Score how well single photos of a capture are relit to its other lights"
-    relit = relit or _relit
+    relit = relit or _relit_alone
     mask = np.ones(cap.shape[1:3], bool) if cap.mask is None else cap.mask
     photos,lights = srgb_photos(cap),cap.lights
     gain,scaled = _mean_gains(relit, photos, lights, mask, pairs)
@@ -264,7 +264,7 @@ def one_photo_scores(cap, # `Capture` under known lights
 
 # %% ../nbs/52_benchmark.ipynb #f04c5ff9
 def _load_lit(folder, size):
-    "Load a capture; None if its photos have no lights of their own"
+    "Load a capture; return None if the lights of its photos are unknown"
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', UserWarning)                     # lights below the horizon
         try: return Capture.load(folder, size)
@@ -275,7 +275,7 @@ def one_photo_table(captures, # folder of captures
                     relit=None, # as for `one_photo_scores`
                     find=None, # as for `one_photo_scores`
                     size:int=192, # longest side in pixels
-                    ) -> pd.DataFrame: # a row a capture
+                    ) -> pd.DataFrame: # a row per capture
     "Make a table of `one_photo_scores` for a folder of captures, without thumbnails below 128 pixels"
     rows = {}
     for folder in captures_in(captures):

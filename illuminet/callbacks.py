@@ -60,7 +60,7 @@ class PSNRMetric(Metric):
 
 # %% ../nbs/24_callbacks.ipynb #3ef23df8
 def _in_8_bits(picture):
-    "Pixel values 0..255, rounded, as floats"
+    "Round to the 8-bit values 0..255, as floats"
     return torch.round(picture.detach().float().clamp(0, 1)*255)
 
 # %% ../nbs/24_callbacks.ipynb #7b6d6b3f
@@ -75,7 +75,7 @@ def accumulate(self:PSNRMetric, learn):
 # %% ../nbs/24_callbacks.ipynb #de03859f
 def bf16_helps(device='cpu', # a torch device or its name
                ) -> bool:
-    "Does the device compute in bfloat16, rather than emulate it?"
+    "Return whether the device computes in bfloat16, rather than emulating it"
     kind = torch.device(device).type
     if kind == 'cuda': return torch.cuda.is_bf16_supported(including_emulation=False)
     return (kind == 'cpu' and torch.backends.mkldnn.is_available()
@@ -103,7 +103,7 @@ def warm_restarts(lr, # highest rate
                   eta_min=0., # lowest rate
                   epochs=1, # of the whole training
                   ): # position 0..1 in the training -> rate
-    "Cosine annealing with warm restarts (Loshchilov & Hutter 2017, eq. 5)"
+    "Make the schedule of cosine annealing with warm restarts (Loshchilov & Hutter 2017, eq. 5)"
     def rate(pos):
         t,length = pos*epochs, t_0
         while t >= length-1e-9: t,length = t-length, length*t_mult
@@ -146,7 +146,7 @@ class EarlyStopCB(Callback):
 # %% ../nbs/24_callbacks.ipynb #a98fcc80
 @patch
 def before_fit(self:EarlyStopCB):
-    "Start from the weights and the value before training; `sign` makes higher values the better ones"
+    "Start from the weights and the value before training; with `sign`, higher is always better"
     self.sign = -1 if self.monitor.endswith('loss') else 1
     self.best = -np.inf if self.start is None else self.sign*self.start
     self.best_epoch,self.wait = -1, 0
@@ -155,7 +155,7 @@ def before_fit(self:EarlyStopCB):
 # %% ../nbs/24_callbacks.ipynb #e74417fe
 @patch
 def state(self:EarlyStopCB):
-    "What a checkpoint keeps"
+    "Return the entries of a checkpoint"
     return dict(best=float(self.best), best_epoch=self.best_epoch, wait=self.wait, weights=self.weights)
 
 @patch
@@ -166,7 +166,7 @@ def load_state(self:EarlyStopCB, o):
 # %% ../nbs/24_callbacks.ipynb #9e5865d4
 @patch
 def before_epoch(self:EarlyStopCB):
-    "Stop if there was no improvement for too long"
+    "Stop if there was no improvement for `patience` epochs"
     if self.wait >= self.patience: raise CancelFitException
 
 # %% ../nbs/24_callbacks.ipynb #23100a02
@@ -198,7 +198,7 @@ class HistoryCB(Callback):
 
 # %% ../nbs/24_callbacks.ipynb #eb405a00
 def _pictures(batches):
-    "Batches (b, c, h, w) as one array (n, h, w, c)"
+    "Join batches (b, c, h, w) into one array (n, h, w, c)"
     return torch.cat(batches).permute(0, 2, 3, 1).float().cpu().numpy()
 
 # %% ../nbs/24_callbacks.ipynb #4b42f73e
@@ -218,7 +218,7 @@ def validation_pictures(learn, # a `Learner` on `RelightDataLoaders`
 
 # %% ../nbs/24_callbacks.ipynb #5a0442b5
 class ComparisonCB(Callback):
-    "Every few epochs, draw input, light, target, prediction and error for some validation lights"
+    "Draw input, light, target, prediction and error for some validation lights, every few epochs"
     order = 63
     def __init__(self,
                  path, # `comparison.png`
@@ -232,13 +232,13 @@ class ComparisonCB(Callback):
 # %% ../nbs/24_callbacks.ipynb #6dd756fa
 @patch
 def draw(self:ComparisonCB, learn):
-    "Draw the picture now"
+    "Draw the comparison at once"
     scene,lights,target,pred = validation_pictures(learn)
     comparison(scene[..., :3], lights, target, pred, mask=learn.dls.cap.mask, rows=self.rows, out=self.path)
 
 # %% ../nbs/24_callbacks.ipynb #ea832195
 class SeedCB(Callback):
-    "Seed each epoch with `seed` and its own number"
+    "Seed each epoch with `seed` and the number of the epoch"
     order = 71
     def __init__(self, seed:int=0, # any whole number
                  ): store_attr()
@@ -251,19 +251,19 @@ class SeedCB(Callback):
         self.dls.train.rng = random.Random(seed)
 
 # %% ../nbs/24_callbacks.ipynb #4a1f7321
-def _plain(o):
+def _plain_python(o):
     "Convert containers and numbers to plain Python"
-    if isinstance(o, dict): return {k: _plain(v) for k,v in o.items()}
+    if isinstance(o, dict): return {k: _plain_python(v) for k,v in o.items()}
     if isinstance(o, (torch.Tensor, str, bool, int, type(None))): return o
-    return [_plain(v) for v in o] if hasattr(o, '__iter__') else float(o)
+    return [_plain_python(v) for v in o] if hasattr(o, '__iter__') else float(o)
 
 def _floats(values):
-    "Convert numbers to float; None stays"
+    "Convert numbers to float, and keep None"
     return [None if value is None else float(value) for value in values]
 
 # %% ../nbs/24_callbacks.ipynb #1d79eb7b
 class CheckpointCB(Callback):
-    "Write a checkpoint after each epoch; `resume` reads it and gives the epoch to continue from"
+    "Write a checkpoint after each epoch; `resume` reads it and returns the epoch to continue from"
     order = 72
     def __init__(self,
                  path, # the checkpoint file
@@ -274,7 +274,7 @@ class CheckpointCB(Callback):
 
 # %% ../nbs/24_callbacks.ipynb #e5b05ad4
 def _read_checkpoint(path):
-    "Read a checkpoint; torch raises many kinds of errors for a broken file, and all of them give None"
+    "Read a checkpoint; return None for a broken file, for which torch raises many kinds of errors"
     try:
         with _open_file(path) as f: return torch.load(f, map_location='cpu', weights_only=True)
     except Exception: return None
@@ -292,10 +292,10 @@ def resume(self:CheckpointCB) -> int: # `start_epoch=` for `fit`
 # %% ../nbs/24_callbacks.ipynb #e2959552
 @patch
 def _checkpoint(self:CheckpointCB):
-    "All that a run needs to continue after this epoch"
+    "Return everything that a run needs to continue after this epoch"
     recorder = self.recorder
     return dict(settings=self.settings, epoch=self.epoch,
-                model=self.learn.model.state_dict(), opt=_plain(self.opt.state_dict()),
+                model=self.learn.model.state_dict(), opt=_plain_python(self.opt.state_dict()),
                 values=[_floats(row) for row in recorder.values],
                 lrs=_floats(recorder.lrs), losses=_floats(recorder.losses),
                 smooth=(recorder.smooth_loss.val, recorder.smooth_loss.count),

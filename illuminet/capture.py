@@ -28,6 +28,7 @@ from .lights import (
 from .images import *
 from .images import _as_images, _as_mask, _counted, _decode, _fit, _open_picture, _peek, _resize, _resized_mask
 from .images import _says_linear, _suffixes, _warn_once, _warn_of_pictures, _Way
+from .near_lamps import distant_photos, locate_lamps
 
 # %% ../nbs/03_capture.ipynb #52700306
 class Capture:
@@ -430,8 +431,32 @@ def _read_mat(path) -> tuple: # n empty names, n vectors
     vectors = a if a.shape[1] == 3 else a.T
     return ['']*len(vectors), [_vector([f'{o:.9g}' for o in v], f'{path}, row {i+1}') for i,v in enumerate(vectors)]
 
+# %% ../nbs/03_capture.ipynb #09fb55df
+def _relight_light(image) -> tuple: # an entry of `images` -> name, vector; None without a light
+    "Read the light of a photo of a project"
+    for key in ('direction', 'position'):
+        place = image.get(key) or {}
+        vector = tuple(float(place.get(o, 0)) for o in 'xyz') if isinstance(place, dict) else tuple(map(float, place))
+        if len(vector) == 3 and any(vector): return str(image['filename']), vector
+    return None
+
+def _read_relight(path) -> tuple: # n names, n vectors
+    "Read the photos and the lights of a project of RelightLab"
+    try:
+        project = json.loads(_read_bytes(path, 10_000_000))
+        folder,images = project.get('folder') or '.', [o for o in project['images'] if not o.get('skip')]
+        lights = [_relight_light(o) for o in images]
+    except InputError: raise
+    except Exception as e: raise InputError(f"{path}: no project of RelightLab ({e!s:.200}): save it again") from e
+    if not lights or None in lights:
+        raise InputError(f"{path}: {lights.count(None)} of {_counted(len(lights), 'photo')} without a light: "
+                         "find the lights in RelightLab, or with illuminet lights")
+    if ignored := [o for o in ('crop', 'aligns') if project.get(o)]:
+        _warn(path, f"its {' and '.join(ignored)} are left out: crop and align the photos first")
+    return [f'{folder}/{name}' for name,_ in lights], [v for _,v in lights]
+
 # %% ../nbs/03_capture.ipynb #748a6f58
-_TABLES = {'.csv': _read_table, '.txt': _read_table, '.json': _read_json, '.mat': _read_mat}
+_TABLES = {'.csv': _read_table, '.txt': _read_table, '.json': _read_json, '.mat': _read_mat, '.relight': _read_relight}
 
 def _listed_names(folder): # -> list of str; empty if there is no list
     "Read the names in `filenames.txt`"
@@ -469,7 +494,8 @@ def _light_files(folder):
     "List the light files in a folder"
     files = _folder(folder)
     return ([f for f in files if f.suffix.lower() == '.lp'] or
-            [f for f in files if f.suffix.lower() in _TABLES and _LIGHTS.fullmatch(f.stem)])
+            [f for f in files if f.suffix.lower() in _TABLES and _LIGHTS.fullmatch(f.stem)] or
+            [f for f in files if f.suffix.lower() == '.relight'])
 
 def _check_same(folder, found, real): # light files of the folder, and the paths to open
     "Raise an `InputError` unless all light files have the same names and lights"
@@ -510,6 +536,7 @@ class _Found(NamedTuple):
     lights:np.ndarray       # (n, 3) unit vectors; None for a single photo
     folders:tuple = ()      # that may hold a mask
     strengths:np.ndarray = None # of the lamps, (n, 3)
+    vectors:np.ndarray = None   # of the light file, (n, 3): directions, or positions in any unit
 
 def _is_photo(path): # a path
     "Return whether a path is that of a photo"
@@ -527,7 +554,8 @@ def _named_files(path): # as for `capture_files` -> `_Found`
         raise InputError(f"{path}: no light file in it, one in {lp.parent.name}: give {lp.parent}")
     strengths = _strengths(lp.parent, [f.name for f in files])
     folders = tuple(dict.fromkeys((lp.parent, files[0].parent, root)))
-    return _Found([f.name for f in files], _inside(files, root), _unit_rows(vectors), folders, strengths)
+    return _Found([f.name for f in files], _inside(files, root), _unit_rows(vectors), folders, strengths,
+                  np.asarray(vectors, np.float64))
 
 # %% ../nbs/03_capture.ipynb #c01802d7
 def capture_files(path, # folder, or light file beside the photos; or one photo
@@ -722,6 +750,20 @@ def _all_converted(images, values): # (n, h, w, 3), `_Values` -> the same, or a 
     for i,a in enumerate(images): res[i] = _convert(a, i, values)
     return res
 
+# %% ../nbs/03_capture.ipynb #8e376542
+def _number(name, value): # of an environment variable; a number or None
+    "Return a number given by argument or by environment variable"
+    return float(os.environ[name]) if value is None and os.environ.get(name) else value
+
+def _near_lamps(found, read, linear, distance=None, scale=None): # `_Found`; function -> (n, h, w, 3), or None
+    "Return the positions of near lamps in picture widths, with a warning if they are estimated; None for distant lamps"
+    distance,scale = _number('ILLUMINET_DISTANCE', distance), _number('ILLUMINET_SCALE', scale)
+    known = distance is not None or scale is not None
+    if found.vectors is None or not known and read is None: return None
+    lamps,message = locate_lamps(found.vectors, None if known else read(), linear, distance, scale)
+    if message: _warn(found.files[0].parent, message)
+    return lamps
+
 # %% ../nbs/03_capture.ipynb #29597b40
 @patch(cls_method=True)
 def load(cls:Capture,
@@ -730,6 +772,8 @@ def load(cls:Capture,
          linear=None, # whether values are linear; None: as the files note, else sRGB-coded
          progress=None, # a bar: True, False, or None if there is much to read
          allow_large=None, # read photos of more pixels than is safe
+         distance=None, # of the lamps, in picture widths; inf: distant; None: as the file or the photos show
+         scale=None, # width of the picture in the unit of lamp positions in the file; None: estimated
          ): # `Capture`
     "Read a capture: photos, a light file, perhaps `mask.png`; or a single photo, whose light is unknown"
     found = _named_files(path)
@@ -740,6 +784,8 @@ def load(cls:Capture,
     largest = 0 if images.dtype == np.uint8 else images.max()
     values = _values_of(found, images.dtype, largest, _bench_linear(found, images.dtype, linear))
     images = _as_images(_all_converted(images, values))
+    lamps = _near_lamps(found, lambda: images, values.linear, distance, scale)
+    if lamps is not None: images = distant_photos(images, lamps, values.linear)
     mask = _read_mask(found.folders, found.names, size, wh, way)
     mask = _as_mask(opaque if mask is None else mask, images.shape[1:3])
     return cls.__new__(cls)._with(images=images, lights=found.lights, names=[*map(_as_text, found.names)], mask=mask,

@@ -27,7 +27,7 @@ def soft_target(light, # (b, 3) unit vectors
 
 # %% ../nbs/31_finder.ipynb #62766a4e
 class LightFinder(HubNet):
-    "Score 240 directions from a whole photo"
+    "A network that scores 240 directions for the light of a whole photo"
     shipped = WEIGHTS/'finder'
     encode = UNet.encode
     def __init__(self,

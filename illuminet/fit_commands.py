@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['TrainBase', 'TrainSchedule', 'Crop', 'FitCaptures', 'Settings', 'Stream', 'Jobs', 'Dask', 'NewLights', 'Azimuths',
-           'Elevations', 'Pictures', 'PhotoLight', 'PhotoAzimuth', 'PhotoElevation', 'EvaluateCaptures', 'Methods',
-           'All', 'Table', 'Planes', 'demo', 'train_command', 'fit_command', 'relight_command', 'evaluate_command',
-           'bake_command']
+           'Elevations', 'Pictures', 'PhotoLight', 'PhotoAzimuth', 'PhotoElevation', 'PictureMode', 'ModeStrength',
+           'ModeRadius', 'ModeExponent', 'EvaluateCaptures', 'Methods', 'All', 'Table', 'Planes', 'demo',
+           'train_command', 'fit_command', 'relight_command', 'evaluate_command', 'bake_command']
 
 # %% ../nbs/62_fit_commands.ipynb #b6a2e1cd
 import functools, json, sys, time, warnings
@@ -226,6 +226,8 @@ def _own_light(light, azimuth, elevation): # each may be None -> (1, 3), or None
     own = _lights(light, azimuth, elevation, '--photo-')
     if own is not None and len(own) > 1:
         raise _wrong("a photo has one light: leave out --photo-light or --photo-azimuth", '--photo-light')
+    if own is not None and own[0, 2] <= 0:
+        raise _wrong("the light of a photo stands in front of the scene: give a positive z or elevation", '--photo-light')
     return own
 
 # %% ../nbs/62_fit_commands.ipynb #21e5b880
@@ -241,8 +243,11 @@ def _in_degrees(lights, # (k, 3)
 
 # %% ../nbs/62_fit_commands.ipynb #43276ad3
 def _photo_light(r) -> dict: # of a `Relightable`; empty if it has several photos
-    "Return the light of a single photo, as it was used"
-    return dict(photo_light=_in_degrees(*r.candidates)[0]) if r.method == 'photo' else {}
+    "Return the light of a single photo, as it was used; an estimate has its probability"
+    if r.method != 'photo': return {}
+    light = _in_degrees(*r.candidates)[0]
+    if len(r.candidates[1]) == 1: light.pop('probability')
+    return dict(photo_light=light)
 
 # %% ../nbs/62_fit_commands.ipynb #5df90312
 _films,_stills = ('.gif', '.webp', '.mp4'), ('.png', '.jpg', '.jpeg', '.tif', '.tiff')
@@ -289,6 +294,31 @@ PhotoAzimuth = Annotated[Optional[float], _number_option(
 PhotoElevation = Annotated[Optional[float], _number_option(
     "Give the elevation that goes with it.  [default: 45]", 'DEGREES', min=-90, max=90)]
 
+# %% ../nbs/62_fit_commands.ipynb #e68eba44
+PictureMode = Annotated[Optional[Mode], typer.Option(help="Show relief better, as RTIViewer does.")]
+ModeStrength = Annotated[Optional[float], _number_option(
+    "Strength of the mode; its default differs by mode.", 'X', min=0)]
+ModeRadius = Annotated[Optional[float], _number_option(
+    "Size of the details that unsharp and multi-light modes show.", 'PIXELS', min=0)]
+ModeExponent = Annotated[Optional[float], _number_option(
+    "Highlight of specular mode: the larger, the smaller.", 'X', min=0)]
+
+# %% ../nbs/62_fit_commands.ipynb #f27d8cd2
+def _mode_settings(mode, **settings) -> dict: # values may be None
+    "Return the settings of a mode that are given"
+    given = {name: value for name,value in settings.items() if value is not None}
+    if given and mode is None: raise _wrong(f"--{[*given][0]} belongs to a rendering mode: add --mode", '--mode')
+    if mode is not None:
+        from illuminet.modes import _check_mode
+        _check_mode(str(mode), given)
+    return given
+
+def _in_mode(r, mode, settings): # -> `Relightable`
+    "Return a relightable in a mode, if there is one"
+    if mode is None: return r
+    from illuminet.modes import InMode
+    return InMode(r, str(mode), **settings)
+
 # %% ../nbs/62_fit_commands.ipynb #7ec372d2
 def _check_not_source(out, source):
     "Refuse to replace the source by the result"
@@ -297,18 +327,23 @@ def _check_not_source(out, source):
 
 # %% ../nbs/62_fit_commands.ipynb #c5311276
 @app.command('relight', epilog=_examples('illuminet relight photo.jpg --azimuth 30 --elevation 40',
-                                         'illuminet relight coin/ --azimuth 30 --azimuth 150 --elevation 25'))
+                                         'illuminet relight coin/ --azimuth 30 --azimuth 150 --elevation 25',
+                                         'illuminet relight coin.ptm --azimuth 135 --mode specular --exponent 50'))
 def relight_command(source:Source, light:NewLights=(), azimuth:Azimuths=(), elevation:Elevations=(),
                     photo_light:PhotoLight=None, photo_azimuth:PhotoAzimuth=None, photo_elevation:PhotoElevation=None,
-                    out:Pictures=Path('relit.png'), method:FitMethod='illuminet', size:Size=None, as_json:Json=False):
+                    out:Pictures=Path('relit.png'), method:FitMethod='illuminet', size:Size=None, mode:PictureMode=None,
+                    strength:ModeStrength=None, radius:ModeRadius=None, exponent:ModeExponent=None, as_json:Json=False):
     "Relight a photo, a capture or a model. Write a picture for each light, or a film."
+    kind = _kind(source)
     lights,own = _lights(light, azimuth, elevation), _own_light(photo_light, photo_azimuth, photo_elevation)
+    of_mode = _mode_settings(mode, strength=strength, radius=radius, exponent=exponent)
     _check_out(out, *_stills, *_films)
     _check_not_source(out, source)
     film = out.suffix.lower() in _films
     if lights is None and not film:
         raise _wrong("no light: give --light x,y,z, or --azimuth and --elevation in degrees", '--light')
-    with _working('loading'): r = _relightable(source, method, size, own)
+    shrink = None if film and kind not in ('photo', 'capture') else size              # of a model, only the film is smaller
+    with _working('loading'): r = _in_mode(_relightable(source, method, shrink, own), mode, of_mode)
     from illuminet.learner import orbit
     if lights is None: lights = orbit()
     outs = _numbered(out, 1 if film else len(lights))
@@ -318,7 +353,8 @@ def relight_command(source:Source, light:NewLights=(), azimuth:Azimuths=(), elev
             for one,path in zip(lights, outs):
                 _write_picture(r, one, path)
                 step()
-    _print_result(dict(out=outs, method=r.method, **_photo_light(r), size=_pixels(r), lights=len(lights)), as_json)
+    about = dict(out=outs, method=r.method, **_photo_light(r), mode=mode, size=_pixels(r), lights=len(lights))
+    _print_result({name: value for name,value in about.items() if value is not None}, as_json)
 
 # %% ../nbs/62_fit_commands.ipynb #3a38661d
 def _evaluate_one(path, methods, size): # -> table of methods, number of lights seen and held out

@@ -20,7 +20,7 @@ from .layers import _full
 
 # %% ../nbs/21_model.ipynb #8cd8cacc
 def logit(x, # (...) in 0..1
-          eps:float=1e-3, # 0 and 1 are taken as eps and 1-eps: less than half a step of 8 bits
+          eps:float=1e-3, # 0 and 1 become eps and 1-eps: less than half a step of 8 bits
           ): # (...) float32
     "Invert the sigmoid; finite at 0 and 1"
     return torch.logit(_full(x), eps)
@@ -34,84 +34,11 @@ def _halves(x, # (b, c, h, w)
     for _ in range(n-1): sizes.append(F.avg_pool2d(sizes[-1], 2, ceil_mode=True))
     return sizes
 
-# %% ../nbs/21_model.ipynb #3cc682a1
-WEIGHTS = files('illuminet')/'weights'   # weights shipped with the package
-
-def _check_own(name):
-    "Raise an error if `name` is a folder in which the files of a network are missing or not regular files"
-    if name is None or not Path(name).is_dir(): return
-    for file in ('config.json', 'model.safetensors'): _open_file(Path(name)/file).close()
-
-def _not_finite(weights):
-    "Name of the first weight that is NaN or infinite, or None"
-    return next((name for name,weight in weights.items() if not weight.isfinite().all()), None)
-
-# %% ../nbs/21_model.ipynb #b629c3af
-_silent = threading.Lock()   # held while standard output is silenced
-
-# %% ../nbs/21_model.ipynb #150f1913
+# %% ../nbs/21_model.ipynb #320e81e5
 class HubNet(nn.Module, PyTorchModelHubMixin, library_name='illuminet', license='mit',
              repo_url='https://github.com/illuminet/illuminet', tags=['relighting']):
     "A network whose weights come from the package, a folder or the Hugging Face Hub"
     shipped = None   # folder of its weights in the package; None: the package ships none
-
-    def _save_pretrained(self, save_directory): save_model(self, str(save_directory/'model.safetensors'))
-
-    @classmethod
-    def _read(cls, name, **kwargs):
-        "Load a network; any error becomes an `InputError`"
-        try:
-            with _silent, contextlib.redirect_stdout(io.StringIO()):
-                return super().from_pretrained(cls.shipped if name is None else name, **dict(strict=True) | kwargs)
-        except (MemoryError, InputError): raise
-        except Exception as e:
-            raise InputError(f"{name or 'the weights of the package'}: no network can be read "
-                             f"({type(e).__name__}: {e!s:.300}): "
-                             "give a folder that `save_pretrained` wrote, or an id of the Hub") from e
-
-# %% ../nbs/21_model.ipynb #5303aa75
-@patch(cls_method=True)
-def from_pretrained(cls:HubNet,
-                    name=None, # folder written by `save_pretrained`, or an id of the Hub; None: the shipped weights
-                    **kwargs, # for `huggingface_hub`: revision=, token=, cache_dir= …
-                    ): # the network, in evaluation mode
-    "Load a network with its weights"
-    if name is None and cls.shipped is None:
-        raise InputError(f"{cls.__name__}: the package brings no weights: "
-                         "give a folder, or an id of the Hugging Face Hub")
-    _check_own(name)
-    net = cls._read(name, **kwargs)
-    bad = _not_finite(net.state_dict())
-    if bad: raise InputError(f"{name}: weights that are NaN or infinite, in {bad}: copy or train it again")
-    return net
-
-# %% ../nbs/21_model.ipynb #2579d0b3
-@patch
-def _other_files(self:HubNet, folder):
-    "Name of a file in the folder that a network of this kind has not written, or None"
-    try: ours = json.loads(_read_bytes(folder/'config.json', 1_000_000)).keys() == self.config.keys()
-    except (ValueError, AttributeError): ours = False
-    if ours: return None
-    return next((file for file in ('config.json', 'model.safetensors') if os.path.lexists(folder/file)), None)
-
-# %% ../nbs/21_model.ipynb #0cc00aab
-@patch
-def save_pretrained(self:HubNet,
-                    save_directory, # output folder
-                    **kwargs, # for `huggingface_hub`: push_to_hub=, repo_id= …
-                    ): # what `huggingface_hub` returns
-    "Write `config.json` and `model.safetensors`, and a `README.md` if there is none"
-    folder = Path(save_directory)
-    with lock_output(folder), atomic_path(folder/'model.safetensors') as model:
-        if other := self._other_files(folder):
-            raise InputError(f"{folder}: holds {other} of another program, which would be lost: choose another folder")
-        whole = model.parent/'net'
-        res = PyTorchModelHubMixin.save_pretrained(self, whole, **dict(repo_id=folder.name) | kwargs)
-        texts = ['config.json'] if (folder/'README.md').exists() else ['config.json', 'README.md']
-        for file in texts:
-            with atomic_path(folder/file) as tmp: os.replace(whole/file, tmp)
-        os.replace(whole/'model.safetensors', model)
-    return res
 
 # %% ../nbs/21_model.ipynb #97f8624e
 class IllumiNet(UNet, HubNet):
@@ -141,7 +68,7 @@ class IllumiNet(UNet, HubNet):
 # %% ../nbs/21_model.ipynb #8284a261
 @patch
 def _check(self:IllumiNet, scenes, lights, base):
-    "Raise an error if the numbers of scenes and lights do not fit, or if a base is missing or superfluous"
+    "Raise an error if the numbers of scenes and lights do not match, or if a base is missing or superfluous"
     if base is None and self.config['base']: raise InputError('base: missing')
     if base is not None and not self.config['base']:
         raise InputError('base: given to a network made with base=False')
@@ -149,7 +76,7 @@ def _check(self:IllumiNet, scenes, lights, base):
 
 # %% ../nbs/21_model.ipynb #18fdaaf0
 def _base_maps(base, x, n):
-    "The base at the sizes of `n` levels, each in a tuple, finest first; empty tuples without a base"
+    "Return the base at the sizes of `n` levels, each in a tuple, finest first; empty tuples without a base"
     if base is None: return [()]*n
     return [(o,) for o in _halves((base*2-1).to(x), n)]
 
@@ -182,21 +109,99 @@ def forward(self:IllumiNet,
     "Encode each scene once and decode each light"
     return self.decode(self.encode(images), lights, base, confidence)
 
+# %% ../nbs/21_model.ipynb #3cc682a1
+WEIGHTS = files('illuminet')/'weights'   # weights shipped with the package
+
+def _check_own(name):
+    "Raise an error if `name` is a folder in which the files of a network are missing or not regular files"
+    if name is None or not Path(name).is_dir(): return
+    for file in ('config.json', 'model.safetensors'): _open_file(Path(name)/file).close()
+
+def _not_finite(weights):
+    "Return the name of the first weight that is NaN or infinite, or None"
+    return next((name for name,weight in weights.items() if not weight.isfinite().all()), None)
+
+# %% ../nbs/21_model.ipynb #b629c3af
+_silent = threading.Lock()   # held while standard output is silenced
+
+# %% ../nbs/21_model.ipynb #2e282df3
+@patch
+def _save_pretrained(self:HubNet, save_directory):
+    "Write the weights; `save_pretrained` calls this"
+    save_model(self, str(save_directory/'model.safetensors'))
+
+@patch(cls_method=True)
+def _read(cls:HubNet, name, **kwargs):
+    "Load a network; any error becomes an `InputError`"
+    try:
+        with _silent, contextlib.redirect_stdout(io.StringIO()):
+            source = cls.shipped if name is None else name
+            return super(HubNet, cls).from_pretrained(source, **dict(strict=True) | kwargs)
+    except (MemoryError, InputError): raise
+    except Exception as e:
+        raise InputError(f"{name or 'the weights of the package'}: no network can be read "
+                         f"({type(e).__name__}: {e!s:.300}): "
+                         "give a folder that `save_pretrained` wrote, or an id of the Hub") from e
+
+# %% ../nbs/21_model.ipynb #5303aa75
+@patch(cls_method=True)
+def from_pretrained(cls:HubNet,
+                    name=None, # folder written by `save_pretrained`, or an id of the Hub; None: the shipped weights
+                    **kwargs, # for `huggingface_hub`: revision=, token=, cache_dir= …
+                    ): # the network, in evaluation mode
+    "Load a network with its weights"
+    if name is None and cls.shipped is None:
+        raise InputError(f"{cls.__name__}: the package brings no weights: "
+                         "give a folder, or an id of the Hugging Face Hub")
+    _check_own(name)
+    net = cls._read(name, **kwargs)
+    bad = _not_finite(net.state_dict())
+    if bad: raise InputError(f"{name}: weights that are NaN or infinite, in {bad}: copy or train it again")
+    return net
+
+# %% ../nbs/21_model.ipynb #2579d0b3
+@patch
+def _other_files(self:HubNet, folder):
+    "Return the name of a file in the folder that a network of this kind has not written, or None"
+    try: ours = json.loads(_read_bytes(folder/'config.json', 1_000_000)).keys() == self.config.keys()
+    except (ValueError, AttributeError): ours = False
+    if ours: return None
+    return next((file for file in ('config.json', 'model.safetensors') if os.path.lexists(folder/file)), None)
+
+# %% ../nbs/21_model.ipynb #0cc00aab
+@patch
+def save_pretrained(self:HubNet,
+                    save_directory, # output folder
+                    **kwargs, # for `huggingface_hub`: push_to_hub=, repo_id= …
+                    ): # what `huggingface_hub` returns
+    "Write `config.json` and `model.safetensors`, and a `README.md` if there is none"
+    folder = Path(save_directory)
+    with lock_output(folder), atomic_path(folder/'model.safetensors') as model:
+        if other := self._other_files(folder):
+            raise InputError(f"{folder}: holds {other} of another program, which would be lost: choose another folder")
+        whole = model.parent/'net'
+        res = PyTorchModelHubMixin.save_pretrained(self, whole, **dict(repo_id=folder.name) | kwargs)
+        texts = ['config.json'] if (folder/'README.md').exists() else ['config.json', 'README.md']
+        for file in texts:
+            with atomic_path(folder/file) as tmp: os.replace(whole/file, tmp)
+        os.replace(whole/'model.safetensors', model)
+    return res
+
 # %% ../nbs/21_model.ipynb #12ad5f08
-def _weights(net):
-    "Weights and statistics of a network: name -> tensor"
+def _state(net):
+    "Return the weights and statistics of a network: name -> tensor"
     return {name: value for name,value in net.state_dict().items() if not name.endswith('num_batches_tracked')}
 
 def network_tensors(net, # `IllumiNet`
                     ) -> dict: # 'net.' and a name -> array
     "Convert weights to arrays, to be kept among the tensors of a relightable"
-    return {f'net.{name}': value.detach().float().cpu().numpy() for name,value in _weights(net).items()}
+    return {f'net.{name}': value.detach().float().cpu().numpy() for name,value in _state(net).items()}
 
 # %% ../nbs/21_model.ipynb #7f72ed29
 def _expected(config):
-    "Shape of each weight of a network with these settings: name -> shape"
+    "Return the shape of each weight of a network with these settings: name -> shape"
     try:
-        with torch.device('meta'): return {name: value.shape for name,value in _weights(IllumiNet(**config)).items()}
+        with torch.device('meta'): return {name: value.shape for name,value in _state(IllumiNet(**config)).items()}
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError, OverflowError) as e:
         raise InputError(f"config.json: no network can be built from 'net' ({e!s:.200}): "
                          "it belongs to another version") from e
@@ -205,7 +210,7 @@ def _expected(config):
 def _check_weights(weights, # name -> tensor
                    shapes, # name -> shape, from `_expected`
                    ):
-    "Raise an error if names or shapes do not fit, or if a value is NaN or infinite"
+    "Raise an error if names or shapes do not match, or if a value is NaN or infinite"
     wrong = {name for name in {*weights, *shapes}
              if name not in weights or name not in shapes or weights[name].shape != shapes[name]}
     if wrong:

@@ -20,7 +20,7 @@ from .one_photo import *
 
 # %% ../nbs/44_onnx.ipynb #cf83390d
 class _NetworkGraph(nn.Module):
-    "`IllumiNet.forward` in a form that keeps the number of lights open"
+    "`IllumiNet.forward` in a form that leaves the number of lights open"
     def __init__(self, net):
         super().__init__()
         self.net = net
@@ -32,11 +32,11 @@ class _NetworkGraph(nn.Module):
         return res if base is None else torch.where(self.net.strength == 0, base, res)   # as in `relight`
 
 # %% ../nbs/44_onnx.ipynb #12be8ea5
-def _codes(planes, # (k, h, w) uint8
-           low, # (k,)
-           high, # (k,)
-           ): # (pixels, k)
-    "Return the codes that bytes stand for"
+def _decoded_codes(planes, # (k, h, w) uint8
+                   low, # (k,)
+                   high, # (k,)
+                   ): # (pixels, k)
+    "Decode the codes from bytes"
     return (planes.flatten(1)*((high-low)/255)[:, None] + low[:, None]).T
 
 # %% ../nbs/44_onnx.ipynb #be07c9ab
@@ -48,7 +48,7 @@ class _PixelGraph(nn.Module):
             if k != 'planes': self.register_buffer(k, torch.from_numpy(v))
 
     def forward(self, planes, lights):
-        codes = _codes(planes, self.low, self.high)
+        codes = _decoded_codes(planes, self.low, self.high)
         res = decode_codes(codes, lights[:, :2], self.w1, self.b1, self.w2, self.b2, self.w3, self.b3)
         return res.permute(1, 2, 0).unflatten(2, planes.shape[1:]).clamp(0, 1)
 
@@ -63,7 +63,7 @@ class _SurfaceGraph(nn.Module):
 
 # %% ../nbs/44_onnx.ipynb #a37b105c
 class _Export(NamedTuple):
-    "A graph, and what the exporter needs to know about it"
+    "A graph, and the facts that the exporter needs"
     graph: nn.Module
     inputs: tuple # examples
     sizes: tuple # of each input: dict of axis -> name of an open size, or None
@@ -131,7 +131,7 @@ def _quiet():
 
 # %% ../nbs/44_onnx.ipynb #7a5a32ff
 def _check_packages(path):
-    "Refuse to export without the packages for ONNX"
+    "Raise an error if the packages for ONNX are missing"
     try: import onnxscript
     except ImportError as e:
         raise InputError(f"{path}: ONNX needs more packages ({e}): pip install 'illuminet[onnx]'") from e

@@ -15,9 +15,10 @@ from fastcore.basics import patch
 from .core import *
 from .images import *
 from .images import _TYPES, _check_floats, _fetch, _open_picture, _reading, _warn_of_pictures, _why
+from .near_lamps import are_positions, distant_photos
 from .capture import *
 from .capture import (
-    _bench_linear, _check_stamps, _convert, _named_files, _stamp, _Values, _values_of, _way_of)
+    _bench_linear, _check_stamps, _convert, _named_files, _near_lamps, _read_images, _stamp, _Values, _values_of, _way_of)
 from .photometry import *
 from .relightable import *
 from .relightable import _FILES, _no_model
@@ -65,6 +66,7 @@ class Strips:
                  threads=None, # that decode; None: one for each core
                  linear=None, # whether values are linear; None: as the files note, else sRGB-coded
                  allow_large=None, # read photos of more pixels than is safe
+                 distance=None, scale=None, # of near lamps, as for `Capture.load`; a distance is not estimated
                  ):
         self._found = _named_files(path)
         self.files,self.lights = self._found.files,self._found.lights
@@ -78,6 +80,7 @@ class Strips:
         self.linear = _bench_linear(self._found, self._stored, linear)
         deeper = self._stored == np.uint8 and self._found.strengths is not None      # lamps differ
         self.dtype = np.dtype(np.uint16) if deeper else self._stored
+        self._distance,self._scale = distance,scale
         self.shape,self.top = (len(self.files), h, w, 3), _top(self.dtype)
 
 # %% ../nbs/50_stream.ipynb #4ec21717
@@ -90,6 +93,14 @@ def _meaning(self:Strips) -> _Values:
         largest = _largest(self.files, self._way, enough) if looked else 0
         self._how = _values_of(self._found, self._stored, largest, self.linear)
     return self._how
+
+# %% ../nbs/50_stream.ipynb #918bffa7
+@patch(as_prop=True)
+def _lamps(self:Strips): # -> (n, 3) in picture widths; None for distant lamps
+    "Return the positions of near lamps"
+    def small(): return _read_images(self.files, 96, False, self._way)[0]
+    read = small if are_positions(self._found.vectors) else None
+    return _near_lamps(self._found, read, self.linear, self._distance, self._scale)
 
 # %% ../nbs/50_stream.ipynb #0b98518c
 _STEP = 16   # rows
@@ -120,12 +131,17 @@ def _display(pool, strip, values): # executor, (n, r, w, 3) as stored, `_Values`
     if strip.dtype.kind == 'f': _check_floats(strip)
     return strip
 
+# %% ../nbs/50_stream.ipynb #f53d590e
+def _distant(strip, lamps, height, first): # (n, r, w, 3), (n, 3) or None, rows of a photo, first of the strip
+    "Convert a strip to distant lamps"
+    return strip if lamps is None else distant_photos(strip, lamps, height=height, first=first)
+
 # %% ../nbs/50_stream.ipynb #a35c0a22
 @patch
 def __iter__(self:Strips): # -> pairs of a slice of rows and a strip (n, r, w, 3)
     "Decode strip after strip, from the top"
     n,h,w,_ = self.shape
-    values = self._meaning
+    values,lamps = self._meaning,self._lamps
     pictures,stamps = self._opened or _open_photos(self.files, self.threads, self._way)
     self._opened = None
     regions = [pyvips.Region.new(picture.image) for picture in pictures]
@@ -135,7 +151,7 @@ def __iter__(self:Strips): # -> pairs of a slice of rows and a strip (n, r, w, 3
             rows = slice(y, min(h, y+self.rows))
             strip = buffer[:, :rows.stop-y]
             _decode(pool, self.files, regions, y, strip)
-            yield rows, _display(pool, strip, values)
+            yield rows, _distant(_display(pool, strip, values), lamps, h, y)
     _check_stamps(self.files, stamps)
 
 # %% ../nbs/50_stream.ipynb #76197a12
@@ -240,10 +256,12 @@ def _solve_strip(x, # (n, r, w, 3)
 def _stream_basis(strips, file, method, **settings) -> Relightable: # without its tensors
     "Fit a fixed basis, and write its coefficients"
     r = Relightable.methods[method]({}, **settings)
-    r._warn_of_few(strips.lights)
-    inverse = (pseudo_inverse(r._basis(strips.lights))/strips.top).astype(np.float32)
-    with TensorWriter(file, dict(coefficients=(np.float16, (len(inverse), *strips.shape[1:])))) as f:
+    inverse = (r.solve(strips.lights)/strips.top).astype(np.float32)
+    shape = len(inverse), *strips.shape[1:]
+    shapes = dict(coefficients=(np.float16, shape), lights=(np.float32, strips.lights.shape))
+    with TensorWriter(file, shapes) as f:
         for rows,x in strips: f.write('coefficients', _solve_strip(x, inverse), rows)
+        f.write('lights', strips.lights)
     return r
 
 # %% ../nbs/50_stream.ipynb #3c8bc462
@@ -428,6 +446,8 @@ def fit_large(path, # folder with photos and a `.lp` file, or that file
     "Fit to a capture that does not fit into memory"
     _check_large(method, planes, kwargs)
     strips,out = Strips(path),Path(out)
+    kind = Baked if method == 'rbf' else Relightable.methods[method]
+    warn_of_lights(kind({}, **kwargs), strips.lights)
     with atomic_path(out, _not_model) as tmp, one_blas_thread():
         tmp.mkdir()
         _fit_strips(strips, tmp, method, planes, **kwargs)

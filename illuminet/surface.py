@@ -27,7 +27,7 @@ def _harmonics(lights, # (..., 3) unit vectors
 def _arriving(shadow, # (b, 9, h, w) coefficients
               lights, # (b, m, 3) unit vectors
               ): # (b, m, h, w) in 0..2
-    "Return the part of each light that arrives at each pixel"
+    "Return the fraction of each light that arrives at each pixel"
     return 2*torch.sigmoid(torch.einsum('bkhw,bmk->bmhw', shadow, _harmonics(lights)))
 
 # %% ../nbs/30_surface.ipynb #bab84e77
@@ -41,7 +41,7 @@ def _rounded(cosine): # (...) -1..1
 def shading(planes, # from `surface_planes`
             lights, # (b, m, 3) unit vectors
             ): # diffuse shading and gloss lobe, each (b, m, h, w)
-    "Return Lambert's law with the light that arrives, and the lobe around the mirror direction"
+    "Return the diffuse shading, and the gloss lobe around the mirror direction"
     half = F.normalize(lights + lights.new_tensor([0, 0, 1]), dim=-1)
     to_light,to_half = (torch.einsum('bchw,bmc->bmhw', planes['normals'], v) for v in (lights, half))
     arriving = _arriving(planes['shadow'], lights)
@@ -73,7 +73,7 @@ def unlit(photo, # (b, 3, h, w) in 0..1, display-coded
           trust, # (b, 1, h, w) in 0..1
           albedo, # (b, 3, h, w) linear
           ): # (b, 3, h, w) linear
-    "Divide the light out of a photo where it is trusted, else take the albedo"
+    "Divide the light out of a photo where it is trusted, and take the albedo elsewhere"
     own = (srgb_to_linear(photo)-highlight).clamp(min=0)/(factor+.01)
     return torch.lerp(albedo, own.clamp(max=4), trust)
 
@@ -99,7 +99,7 @@ def _not_dark(photo): # (b, 3, h, w) -> (b, 1, h, w)
     return ((photo.mean(1, keepdim=True)-.06)/.14).clamp(0, 1)
 
 def _well_exposed(photo): # (b, 3, h, w) -> (b, 1, h, w)
-    "Return 1 where a photo is neither dark nor burnt, 0 where it has no hue"
+    "Return 1 where a photo is neither dark nor burnt, 0 where it has no reliable hue"
     return _not_dark(photo)*((1-photo.mean(1, keepdim=True))/.03).clamp(0, 1)
 
 # %% ../nbs/30_surface.ipynb #fac578d6
@@ -142,7 +142,7 @@ def turned_light(light, # (..., 3)
                  k, # quarter turns counter-clockwise 0..3
                  flip, # mirror left to right before them?
                  ): # the same shape
-    "Return the light of a picture that was turned"
+    "Turn the light of a picture"
     return turn_lights(flip_lights(light) if flip else light, k)
 
 # %% ../nbs/30_surface.ipynb #1225a4b0
@@ -188,7 +188,7 @@ def turned_back(planes, # from `surface_planes`, of a photo that was turned
 
 # %% ../nbs/30_surface.ipynb #aa450e58
 def _steepness(light): # (b, 3), of any length -> (b,)
-    "Return z over the distance from the camera's axis, of lights at unit length; 4 for no light"
+    "Return z over the distance from the camera's axis, for lights of unit length; 4 for an unknown light"
     across,z = light[:, :2].norm(dim=1), light[:, 2]
     length = light.norm(dim=1).clamp(min=1e-6)
     return torch.where(length > .01, z/length, 1)/(across/length).clamp(min=.25)
@@ -197,7 +197,7 @@ def _steepness(light): # (b, 3), of any length -> (b,)
 def slope_guess(photo, # (b, 3, h, w) in 0..1, display-coded
                 light, # (b, 3) of the photo, of any length; 0: as from the camera
                 ): # (b, 2, h, w) in -2..2, one for each size of the surroundings
-    "Guess the slope towards the light from how much brighter each pixel is than its surroundings"
+    "Guess the slope towards the light from the brightness of each pixel relative to its surroundings"
     level = (srgb_to_linear(photo).mean(1, keepdim=True)+.01).log()
     contrast = torch.cat([level-_box_mean(level, side) for side in _NEAR_FAR], 1)
     return 2*torch.tanh(contrast*_steepness(light)[:, None, None, None]/2)

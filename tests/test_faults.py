@@ -14,7 +14,8 @@ from illuminet.benchmark import evaluate_all
 from illuminet.callbacks import Callback
 from illuminet.learner import *
 from illuminet.many import fit_many
-from illuminet.pretrain import make_scenes, pretrain
+from illuminet.batches import make_scenes
+from illuminet.pretrain import pretrain
 from helpers import Run, become_nobody, contents, good, paths, photo_folder, refused
 
 TRAIN = '--size', 32, '--crop', 16  # the quickest training
@@ -101,7 +102,7 @@ COMMANDS = {
 
 @pytest.mark.parametrize('command', COMMANDS)
 def test_killed_command(command, coin, tmp_path, kills):
-    "`kill -9` of `fit`, `fit --stream`, `bake`, `export`: run again, the same bytes; no half file, no leftovers"
+    "`kill -9` of `fit`, `fit --stream`, `bake`, `export`: a new run writes the same bytes; no half file, no leftovers"
     name, (verb, *options) = COMMANDS[command]
     source = coin
     if verb == 'bake':
@@ -133,12 +134,12 @@ WRITERS = {
 
 @pytest.mark.parametrize('name', WRITERS)
 def test_killed_writer(name, fitted, coin, tmp_path, kills):
-    "`kill -9` of a writer called from Python: run again, the same bytes; no half file, no leftovers"
+    "`kill -9` of a writer called from Python: a new run writes the same bytes; no half file, no leftovers"
     kill_and_repeat(tmp_path, name, kills, lambda out: WRITERS[name](fitted, coin, out))
 
 
 def test_killed_evaluation(coin, tmp_path, kills):
-    "`kill -9` of `evaluate_all`: the table is whole; run again, it is completed, without leftovers"
+    "`kill -9` of `evaluate_all`: the table is intact; a new run completes it, without leftovers"
     def evaluation(out): evaluate_all([coin], out, dict(ptm=lambda cap: fit(cap, 'ptm')), echo=silent)
     def is_json(out, reference): return json.loads(out.read_text())
     kill_and_repeat(tmp_path, 'captures.json', kills, evaluation, whole=is_json, same=is_json)
@@ -156,7 +157,7 @@ def is_same_training(out, reference):
 
 
 def test_killed_training(coin, tmp_path, kills):
-    "`kill -9` of `train`: run again, it goes on after the last whole epoch; same curve and network, to 0.1 %"
+    "`kill -9` of `train`: a new run continues after the last complete epoch; same curve and network, to 0.1 %"
     work = ['train', coin, *TRAIN, '--epochs', 2]
     kill_and_repeat(tmp_path, 'relit', kills, work, whole=is_whole, same=is_same_training)
 
@@ -179,7 +180,7 @@ def is_same_pretraining(out, reference):
 
 
 def test_killed_pretraining(scenes, tmp_path, kills):
-    "`kill -9` of `pretrain`: run again, it goes on after its last state; same weights, rows logged after it left out"
+    "`kill -9` of `pretrain`: a new run continues from the last state, with the same weights; later rows are removed"
     begun = tmp_path/'begun'
     good(lambda: pretrain('surface', begun, scenes, 6, minutes=1e-6, **TINY))
     (begun/'history.csv').write_text('step,loss\n1,.5\n50,.4\n')  # the second row is later than the last state
@@ -230,7 +231,7 @@ def is_complete(cache, reference):
 
 
 def test_killed_download(tmp_path, kills):
-    "`kill -9` of `SurfaceNet.from_pretrained(id)`: no half file under its name; run again, the same weights"
+    "`kill -9` of `SurfaceNet.from_pretrained(id)`: no half file is left; a new run loads the same weights"
     with ThreadingHTTPServer(('127.0.0.1', 0), Hub) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f'http://127.0.0.1:{server.server_port}'
@@ -257,7 +258,7 @@ def slow_training():
 
 
 def test_interrupted_training(coin, tmp_path):
-    "Ctrl-C during `train`: exit code 130, and the checkpoint stays for the next run"
+    "Ctrl-C during `train`: exit code 130; the checkpoint stays for the next run"
     out, state = tmp_path/'relit', tmp_path/'relit/checkpoint/state.pt'
     training = Run('train', coin, *TRAIN, '--epochs', 50, '-o', out, before=slow_training)
     training.until(state.exists)
@@ -312,7 +313,7 @@ def test_stop_button_in_a_notebook():
     ['fit', '--method', 'ptm'], ['fit', '--method', 'ptm', '--stream'], ['export', '--to', 'web', '--method', 'ptm'],
     ['train', *TRAIN, '--epochs', 1]], ids=lambda command: ' '.join(map(str, command)))
 def test_files_of_others_are_kept(command, coin, tmp_path):
-    "The output holds files of another program: exit code 2, a message names them, all stay"
+    "The output holds files of another program: exit code 2; a message names them, and they stay"
     out = tmp_path/'out'
     out.mkdir()
     (out/'index.html').write_text('mine')
@@ -368,7 +369,7 @@ def small_disk(coin, tmp_path_factory):
 @pytest.mark.parametrize('room', [0, 4096], ids=['no room', 'room for the lock'])
 @pytest.mark.parametrize('name', OUTPUTS)
 def test_full_disk(name, room, coin, small_disk):
-    "The disk is full: exit code 2, a message names the output; what was there stays, nothing is added"
+    "The disk is full: exit code 2; a message names the output, which stays as it was"
     verb, *options = OUTPUTS[name]
     rest = small_disk/'rest'
     rest.write_bytes(bytes(shutil.disk_usage(small_disk).free - room))
@@ -388,13 +389,13 @@ def read_only_disk(tmp_path_factory):
 
 @pytest.mark.parametrize('name', OUTPUTS)
 def test_read_only_disk(name, coin, read_only_disk):
-    "The file system is read-only: exit code 2, a message names the folder"
+    "The file system is read-only: exit code 2; a message names the folder"
     verb, *options = OUTPUTS[name]
     refused(verb, coin, *options, '-o', read_only_disk/name, says='may not be written')
 
 
 def test_lock_of_another_program(coin, tmp_path):
-    "A file of another program has the name of the lock: exit code 2, a message names it, it stays"
+    "A file of another program has the name of the lock: exit code 2; a message names it, and it stays"
     lock = tmp_path/'.model.lock'
     lock.write_text('mine')
     refused('fit', coin, '--method', 'ptm', '-o', tmp_path/'model', says='.model.lock: is in the way')
@@ -416,7 +417,7 @@ def other_user(open_folder):
 
 @as_root
 def test_lock_of_another_user(other_user):
-    "The lock belongs to another user: exit code 2, a message names the lock and its owner"
+    "The lock belongs to another user: exit code 2; a message names the lock and its owner"
     folder, coin, become = other_user
     folder.chmod(0o777)
     (folder/'.model.lock').write_text('illuminet 1\n')
@@ -427,7 +428,7 @@ def test_lock_of_another_user(other_user):
 @as_root
 @pytest.mark.parametrize('name', OUTPUTS)
 def test_folder_of_another_user(name, other_user):
-    "The folder may not be written: exit code 2, a message names it"
+    "The folder is not writable: exit code 2; a message names it"
     folder, coin, become = other_user
     verb, *options = OUTPUTS[name]
     (folder/'mine').mkdir(mode=0o755)
@@ -436,7 +437,7 @@ def test_folder_of_another_user(name, other_user):
 
 @as_root
 def test_only_the_output_may_be_written(other_user):
-    "The output may be written, the folder around it not: it is written"
+    "The output is writable, but the folder around it is not: the output is written"
     folder, coin, become = other_user
     (folder/'mine/own').mkdir(parents=True)
     (folder/'mine/own').chmod(0o777)
@@ -446,7 +447,7 @@ def test_only_the_output_may_be_written(other_user):
 @as_root
 @pytest.mark.parametrize('more', [[], ['--stream']], ids=['whole', 'in strips'])
 def test_photo_of_another_user(more, other_user):
-    "A photo may not be read: exit code 2, a message names it"
+    "A photo is not readable: exit code 2; a message names it"
     folder, coin, become = other_user
     (coin/'03.png').chmod(0)
     (folder/'any').mkdir()
@@ -472,7 +473,7 @@ READ = {'whole': (32, [], images_module, '_open_file', 50),
 
 
 def test_photo_vanishes(tmp_path):
-    "A photo vanishes while photos are read: exit code 2, a message names it; in strips it is read to its end"
+    "A photo is deleted while photos are read: exit code 2, and a message names it; in strips, it is read to its end"
     coin = photo_folder(tmp_path/'coin')
     before = meanwhile((coin/'15.png').unlink, images_module, '_open_file', 50)
     refused('fit', coin, '--method', 'ptm', '-o', tmp_path/'model', says='15.png', before=before)
@@ -492,19 +493,19 @@ def refuse_changed_photo(tmp_path, coin, how, change):
 
 @pytest.mark.parametrize('how', READ)
 def test_photo_cut_off(how, coin, tmp_path):
-    "A photo is cut off while photos are read: exit code 2, a message names it; the output stays as it was"
+    "A photo is cut off while photos are read: exit code 2; a message names it, and the output stays as it was"
     refuse_changed_photo(tmp_path, coin, how, lambda photo: os.truncate(photo, photo.stat().st_size//2))
 
 
 @pytest.mark.parametrize('how', READ)
 def test_photo_replaced(how, coin, tmp_path):
-    "A photo is replaced while photos are read: exit code 2, a message names it; the output stays as it was"
+    "A photo is replaced while photos are read: exit code 2; a message names it, and the output stays as it was"
     def black(photo): Image.new('RGB', Image.open(photo).size).save(photo)
     refuse_changed_photo(tmp_path, coin, how, black)
 
 
 def test_photo_replaced_by_one_of_another_size(coin, tmp_path):
-    "A photo is replaced by one of another size: exit code 2, a message names it; the output stays as it was"
+    "A photo is replaced by one of another size: exit code 2; a message names it, and the output stays as it was"
     refuse_changed_photo(tmp_path, coin, 'whole', lambda photo: Image.new('RGB', (9, 9)).save(photo))
 
 
@@ -523,7 +524,7 @@ COMPETING = {
 
 @pytest.mark.parametrize('name,other', zip(COMPETING, [*COMPETING][1:] + [*COMPETING][:1]))
 def test_two_runs_into_one_folder(name, other, coin, scenes, tmp_path):
-    "Two runs into one folder: the second is refused, exit code 2 or `InputError`; the first ends as if alone"
+    "Two runs write to one folder: the second ends with exit code 2 or `InputError`; the first is not affected"
     out = tmp_path/'out/it'
     out.parent.mkdir()
     if name == 'fit_many': good('fit', coin, '--method', 'ptm', '-o', out/'coin')  # all but the report is done
@@ -587,7 +588,7 @@ LARGE = {  # how it is written and read, its bytes (None: of the file), how many
 
 @pytest.mark.parametrize('name', LARGE)
 def test_memory(name, tmp_path):
-    "A large file is read: memory stays below 5 times the pixels, 8 times a `.ptm` or `.rti`, 20 times a `.lp`"
+    "A large file is read: memory stays below 5 times the pixels, 8 times a `.ptm` or `.rti`, or 20 times a `.lp`"
     write, read, size, most = LARGE[name]
     path = tmp_path/name
     write(path)
@@ -658,7 +659,7 @@ BROKEN = {  # what is done to which models, the words of the message
 
 @pytest.mark.parametrize('kind,fault', [(kind, fault) for fault, (kinds, *_) in BROKEN.items() for kind in kinds])
 def test_broken_model(kind, fault, models, tmp_path):
-    "A model of another version, cut off, with NaN, of another network, of two runs: exit code 2, a message says which"
+    "A model of another version or network, cut off, with NaN, or of two runs: exit code 2; a message gives the reason"
     _, change, says = BROKEN[fault]
     for name in (kind, 'ptm'): shutil.copytree(models/name, tmp_path/name)
     change(tmp_path/kind)

@@ -7,7 +7,7 @@ from illuminet.benchmark import evaluate_all
 from illuminet.core import _stage, atomic_path, lock_output
 from illuminet.learner import *
 from illuminet.many import fit_many
-from illuminet.pretrain import make_scenes
+from illuminet.batches import make_scenes
 from helpers import Run, become_nobody, contents, good, paths, photo_folder, refused
 
 cap = sample_capture(16)

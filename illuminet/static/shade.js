@@ -12,6 +12,8 @@ function prepared(info) {
 function weights(info, light) {
   if (info.type === 'surface') return surfaceTable(info, light);
   const n = info.nplanes, {scale, bias, range} = info.materials[0], out = new Float64Array(3 + 3 * n);
+  let gain;
+  [light, gain] = damped(info, light);
   if (info.type === 'bilinear') {
     const side = info.resolution, cells = side * side, basis = info.basis;
     for (const [cell, part] of corners(light, side)) for (let c = 0; c < 3; c++) {
@@ -32,7 +34,24 @@ function weights(info, light) {
       out[3 + 3 * p + c] = w;
     }
   }
-  return out;
+  return gain === 1 ? out : out.map(v => v * gain);
+}
+
+// A light outside the cone of the photos' lights: the one to use in its place, and the factor on the picture (`damp_lights` in relightable.py).
+// An edge of the cone has two lights and the outward normal.
+function damped({cone, reach}, light) {
+  const inner = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2], sum = (a, s, b, t) => a.map((v, i) => s * v + t * b[i]);
+  const cross = (a, b) => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
+  const unit = a => a.map(v => v / Math.max(Math.hypot(...a), 1e-9)), {acos, cos, max, min, PI, sin, tanh} = Math;
+  if (!cone || !cone.some(([, , normal]) => inner(normal, light) > 1e-6)) return [light, 1];
+  const tries = cone.flatMap(([first, last, normal]) => {
+    const flat = unit(sum(light, 1, normal, -inner(light, normal))), across = cross(first, last);
+    return [first, last, ...inner(cross(first, flat), across) > 0 && inner(cross(flat, last), across) > 0 ? [flat] : []];
+  });
+  const nearest = tries.reduce((a, b) => inner(a, light) >= inner(b, light) ? a : b), edge = min(1, inner(nearest, light));
+  const away = unit(sum(light, 1, nearest, -edge)), most = reach * PI / 180, step = most * tanh(acos(max(-1, edge)) / most);
+  const moved = sum(nearest, cos(step), away, sin(step)), height = v => max(v[2], 0) + .02, c = max(-1, min(1, inner(light, moved)));
+  return [moved, min(1, height(light) / height(moved)) ** .7 * ((sin(acos(c)) + (PI - acos(c)) * c) / PI) ** .5];
 }
 
 // A surface has 18 planes: colour 3 (coded), slope of the normal 2, log of the sharpness, shadow 9, ambient, gloss, sheen.
