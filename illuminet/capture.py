@@ -230,7 +230,8 @@ def _by_path(lp, names, root): # light file, n names, folder that must not be le
 
 # %% ../nbs/03_capture.ipynb #e0b3844e
 _companion = re.compile(r'(\w+[ _-])?(mask|normals?|normal_?map|albedo|diffuse|specular|height|depth|roughness|means?'
-                        r'|medians?|materials?|composite|thumb(nail)?|preview|ambient)([ _-](gt|map|true|(ground_?)?truth))?'
+                        r'|medians?|materials?|composite|thumb(nail)?|preview|ambient)'
+                        r'([ _-](gt|map|true|(ground_?)?truth))?'
                         r'|(gt|true|truth|ground_?truth)([ _-]\w+)?|plane_\d+', re.I)
 _unread = tuple('.jp2 .j2k .jxl .gif .hdr .psd .mov .mp4'.split())        # suffixes of other pictures
 

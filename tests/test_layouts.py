@@ -116,7 +116,7 @@ def test_photos_that_are_not_named(tmp_path):
 
 # --- paths
 
-@pytest.mark.parametrize('written', ['full/{}', './full/{}', r'full\{}', './/full/{}', 'C:\\RTI\\coin\\full\\{}', '/mnt/disk/coin/full/{}'])
+@pytest.mark.parametrize('written', ['full/{}', './full/{}', r'full\{}', './/full/{}', 'C:\\RTI\\coin\\full\\{}', '/old/disk/coin/full/{}'])
 def test_paths_below(tmp_path, written):
     "Paths are relative to the light file; thumbnails of the same names beside it are not taken"
     names = [f'{i}.png' for i in range(COUNT)]
