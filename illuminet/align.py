@@ -20,10 +20,11 @@ from .core import *
 from .core import _printable
 from .lights import *
 from .images import *
-from .images import _counted, _decode, _fit, _open_picture, _resize, _says_linear
+from .near_lamps import are_positions
+from .images import _counted, _decode, _fit, _open_picture, _resize
 from .capture import *
-from .capture import _companion, _inside, _named_files, _no_capture, _photos, _png_names
-from .capture import _read_mask, _some
+from .capture import _bench_linear, _convert, _Found, _inside, _light_files, _named_files, _no_capture, _photos
+from .capture import _png_names, _read_mask, _real_photos, _some, _Values, _values_of, _way_of
 
 # %% ../nbs/07_align.ipynb #d23fbf16
 _NEARBY = 4.   # pixels: deviation of the window that makes brightness and contrast even
@@ -518,66 +519,74 @@ def __str__(self:Alignment):
         lines.append(_printable(f"{self.names[i]}: {tx:+.2f} right, {ty:+.2f} down, {np.degrees(r):+.2f}°, x {1+s:.4f}"))
     return '\n'.join(lines)
 
-# %% ../nbs/07_align.ipynb #4b5feffb
-class _Source(NamedTuple):
-    "The photos of a folder"
-    folder:Path
-    names:list # n
-    files:list # n paths to open
-    lights:np.ndarray # (n, 3), or None
-
-def _source(path, skip=()): # folder or `.lp`, names to leave out -> `_Source`
-    "Find photos and lights of a folder"
+# %% ../nbs/07_align.ipynb #6901cf77
+def _photos_to_align(path, # folder of photos, with or without a light file, or that file
+                     skip=(), # names to leave out
+                     ): # `_Found`
+    "Find the photos of a folder, and their lights if there are any"
     path = Path(path)
-    folder = path if path.is_dir() else path.parent
-    if not path.is_dir() or any(o.suffix.lower() == '.lp' for o in folder.iterdir()): names,files,lights = _named_files(path)
+    if not path.is_dir() or _light_files(path): found = _named_files(path)
     else:
-        files = [f for f in _photos(path) if not _companion.fullmatch(f.stem)]
-        names,files,lights = [f.name for f in files], _inside(files, path), None
-    if unknown := {*skip}-{*names}:
-        raise InputError(f"skip: {_some(sorted(unknown))}: not among the photos of {folder}: give names of photos")
-    keep = [i for i,o in enumerate(names) if o not in {*skip}]
+        files = _real_photos(_photos(path))[0]
+        found = _Found([f.name for f in files], _inside(files, path), None, (path,))
+    if unknown := sorted({*skip}-{*found.names}):
+        raise InputError(f"skip: {_some(unknown)}: not among the photos of {path}: give names of photos")
+    keep = [i for i,o in enumerate(found.names) if o not in {*skip}]
     if len(keep) < 2: raise InputError(f"{path}: {_counted(len(keep), 'photo')}: give a folder of two or more")
-    return _Source(folder, [names[i] for i in keep], [files[i] for i in keep], None if lights is None else lights[keep])
+    def kept(values): return None if values is None else values[keep]
+    return found._replace(names=[found.names[i] for i in keep], files=[found.files[i] for i in keep],
+                          **{k: kept(getattr(found, k)) for k in ('lights', 'strengths', 'vectors')})
 
-# %% ../nbs/07_align.ipynb #64ae0777
-def _reader(source): # `_Source` -> function of a number and a longest side -> (h, w, 3); height and width
-    "Return a function that reads a photo and checks its size"
-    wh = _open_picture(source.files[0]).size
-    def read(i, side=None): return _decode(source.files[i], side, wh).image
-    return read, wh[::-1]
+# %% ../nbs/07_align.ipynb #a0287afb
+class _Folder:
+    "Photos of a folder, read one at a time"
+    def __init__(self, found, linear=None): # `_Found`; True, False or None: as the files note
+        self.found,self.names,self.lights = found,found.names,found.lights
+        self.way = _way_of(found.files, linear)
+        self.wh = _open_picture(found.files[0], way=self.way).size
+        self.values = _Values()
+        dtype = self.read(0, 16).dtype
+        largest = 0 if dtype == np.uint8 else max(self.read(i).max() for i in range(len(self.names)))
+        self.values = _values_of(found, dtype, largest, _bench_linear(found, dtype, linear))
 
-def _from_files(source, read, hw, linear): # `_Source`, from `_reader`, bool -> `_Photos`
-    "Read the photos of a folder one at a time"
-    def grey(i, side):
-        image = to_float(read(i, side))
-        return (linear_to_srgb(image) if linear else image).mean(-1)
-    return _Photos(grey, source.names, source.lights, hw)
+    def read(self, i, side=None, display=False): # number, longest side -> (h, w, 3)
+        "Read a photo"
+        return _convert(_decode(self.found.files[i], side, self.wh, self.way).image, i, self.values, display)
 
-# %% ../nbs/07_align.ipynb #8178be08
-def _write_aligned(source, read, hw, moves, box, out, linear): # -> names of the photos as written
+    def photos(self) -> _Photos:
+        "Return the photos in grey"
+        def grey(i, side): return to_float(self.read(i, side, True)).mean(-1)
+        return _Photos(grey, self.names, self.lights, self.wh[::-1])
+
+# %% ../nbs/07_align.ipynb #e93173cb
+def _write_lights(path, names, found): # of a new `.lp`, n names, `_Found`
+    "Write directions, or the positions of near lamps"
+    if found.vectors is None or not are_positions(found.vectors): return write_lp(path, names, found.lights)
+    lines = [' '.join([o, *(f'{v:.6g}' for v in vector)]) for o,vector in zip(names, found.vectors)]
+    Path(path).write_text('\n'.join([str(len(names)), *lines, '']), 'utf-8')
+
+# %% ../nbs/07_align.ipynb #7d549137
+def _write_aligned(source, moves, box, out): # `_Folder`, (n, 4), `_Box`, folder
     "Write registered photos, lights and mask into a folder"
-    names = _png_names(source.names)
-    mask = _read_mask(source.folder, source.names, None, hw[::-1])
-    for i,name in enumerate(names): write_png(out/name, _put_back(read(i), moves[i], box), linear)
-    if source.lights is not None: write_lp(out/'lights.lp', names, source.lights)
+    found,names = source.found, _png_names(source.names)
+    mask = _read_mask(found.folders, found.names, None, source.wh, source.way)
+    for i,name in enumerate(names): write_png(out/name, _put_back(source.read(i), moves[i], box), source.values.linear)
+    if found.lights is not None: _write_lights(out/'lights.lp', names, found)
     if mask is not None: write_png(out/'mask.png', mask[box.top:box.top+box.height, box.left:box.left+box.width])
 
-# %% ../nbs/07_align.ipynb #9feb8ee7
-def align_folder(path, # folder of photos, with or without a `.lp`
+# %% ../nbs/07_align.ipynb #9fa00460
+def align_folder(path, # folder of photos, with or without a light file, or that file
                  out, # folder to write to; must be new or empty, or hold an earlier capture
                  skip=(), # names of photos to leave out
                  least=.5, # pixels: photos that moved less stay as they are
-                 linear=None, # whether values are linear; None: as the PNG files say, else sRGB-coded
+                 linear=None, # whether values are linear; None: as the files note, else sRGB-coded
                  ) -> Alignment: # without the photos
     "Register the photos of a folder and write them to another, one at a time"
-    source = _source(path, skip)
-    read,hw = _reader(source)
-    if linear is None: linear = _says_linear(source.files[0])
+    source = _Folder(_photos_to_align(path, skip), linear)
     with atomic_path(out, _no_capture) as tmp:
-        found = _movement(_from_files(source, read, hw, linear), least)
+        found = _movement(source.photos(), least)
         moves = _final_moves(found, source.names)
-        box = _crop(moves, *hw)
+        box = _crop(moves, *source.wh[::-1])
         tmp.mkdir()
-        _write_aligned(source, read, hw, moves, box, tmp, linear)
+        _write_aligned(source, moves, box, tmp)
     return Alignment(None, source.names, moves, moves.any(1), found.sizes, (box.left, box.top, box.width, box.height))

@@ -490,7 +490,7 @@ def _witness(camera, outline, patch, stack): # -> `_Witness`, or None
     if matt and matt.doubts.count(None) < .5*len(stack): matt = None
     if gloss and matt and np.nanmedian(_apart_deg(gloss.lights, matt.lights)) > 12: gloss = None
     reading = gloss or matt
-    if reading: return _Witness(outline, patch, stack, reading._replace(weight=reading.weight*outline.cover**2))
+    if reading: return _Witness(outline, patch, stack, reading._replace(weight=reading.weight*outline.cover**3))
 
 # %% ../nbs/06_balls.ipynb #ba000053
 def _overlap(a, b): # two `_Witness`es
@@ -518,37 +518,6 @@ def _outermost(witnesses):
     return res
 
 # %% ../nbs/06_balls.ipynb #ba000055
-def _majority(witnesses):
-    "Return the balls that agree, those with most weight first; raise an `InputError` if no majority does"
-    def weigh(group): return sum(o.reading.weight for o in group)
-    groups = [[a]+[b for b in witnesses if b is not a and _disagree_deg(a, b) < 8] for a in witnesses]
-    best = max(groups, key=weigh)
-    if weigh(best) < .55*weigh(witnesses):
-        where = ' and '.join(_place(o) for o in witnesses[:2])
-        raise InputError(f"photos: the balls at {where} show different lights: give the right ones by balls=, "
-                         "or by --ball X,Y,R on the command line")
-    return sorted(best, key=lambda o: -o.reading.weight)
-
-def _place(witness):
-    "Name a ball by its circle"
-    return '({:.0f}, {:.0f}), radius {:.0f}'.format(*witness.outline.circle)
-
-# %% ../nbs/06_balls.ipynb #ba000056
-def _together(witnesses, i): # balls that agree, number of a photo
-    "Return the light of one photo, (3,) or None, and why there is none"
-    there = [o for o in witnesses if np.isfinite(o.reading.lights[i]).all()]
-    if not there: return None, witnesses[0].reading.doubts[i]
-    v = np.stack([o.reading.lights[i] for o in there])
-    weight = np.array([o.reading.weight for o in there])
-    mean = weight@v
-    for _ in range(10):
-        off = np.linalg.norm(v-mean/np.linalg.norm(mean), axis=1)
-        mean = (weight/(1+(off/.05)**2))@v
-    mean = mean/np.linalg.norm(mean)
-    if weight[_apart_deg(v, mean) < 8].sum() < .5*weight.sum(): return None, 'the balls disagree'
-    return mean, None
-
-# %% ../nbs/06_balls.ipynb #ba000059
 def _centres(camera, circles): # `_Camera`, m `Circle`s
     "Return the centres of balls on the board, (m, 3), in widths of the picture"
     x,y,r = np.array(circles).T
@@ -561,7 +530,60 @@ def _meeting(origins, lights): # (m, 3), (m, 3)
     across = np.eye(3)-lights[:,:,None]*lights[:,None]
     return np.linalg.lstsq(across.sum(0), (across@origins[:,:,None]).sum(0)[:,0], rcond=None)[0]
 
-# %% ../nbs/06_balls.ipynb #ba00005c
+# %% ../nbs/06_balls.ipynb #ba000058
+def _agree(a, b, centres): # two `_Witness`es, their centres (2, 3)
+    "Return whether two balls show the same lamps, far or near"
+    apart = _disagree_deg(a, b)
+    if apart < 8 or apart > 40: return apart < 8
+    line = centres[1]-centres[0]
+    one,two = (o.reading.lights for o in (a, b))
+    plane = np.cross(one, line)
+    aside = (two*plane).sum(1)/np.maximum(np.linalg.norm(plane, axis=1), 1e-9)
+    meet = ((one-two)@line)[np.isfinite(aside)] > 0
+    return np.degrees(np.nanmedian(np.abs(aside))) < 2.5 and meet.mean() > .8
+
+# %% ../nbs/06_balls.ipynb #ba00005a
+def _majority(camera, witnesses): # `_Camera`, list of `_Witness`
+    "Return the balls that agree, those with most weight first; raise an `InputError` if no majority does"
+    def weigh(group): return sum(o.reading.weight for o in group)
+    places = _centres(camera, [o.outline.circle for o in witnesses])
+    groups = [[a]+[b for b,q in zip(witnesses, places) if b is not a and _agree(a, b, np.stack([p, q]))]
+              for a,p in zip(witnesses, places)]
+    best = max(groups, key=weigh)
+    if weigh(best) < .55*weigh(witnesses):
+        where = ' and '.join(_place(o) for o in witnesses[:2])
+        raise InputError(f"photos: the balls at {where} show different lights: give the right ones by balls=, "
+                         "or by --ball X,Y,R on the command line")
+    return sorted(best, key=lambda o: -o.reading.weight)
+
+def _place(witness):
+    "Name a ball by its circle"
+    return '({:.0f}, {:.0f}), radius {:.0f}'.format(*witness.outline.circle)
+
+# %% ../nbs/06_balls.ipynb #ba00005b
+def _together(witnesses, i, most=8): # balls that agree, number of a photo, degrees
+    "Return the light of one photo, (3,) or None, and why there is none"
+    there = [o for o in witnesses if np.isfinite(o.reading.lights[i]).all()]
+    if not there: return None, witnesses[0].reading.doubts[i]
+    v = np.stack([o.reading.lights[i] for o in there])
+    weight = np.array([o.reading.weight for o in there])
+    mean = weight@v
+    for _ in range(10):
+        off = np.linalg.norm(v-mean/np.linalg.norm(mean), axis=1)
+        mean = (weight/(1+(off/.05)**2))@v
+    mean = mean/np.linalg.norm(mean)
+    if weight[_apart_deg(v, mean) < most].sum() < .5*weight.sum(): return None, 'the balls disagree'
+    return mean, None
+
+# %% ../nbs/06_balls.ipynb #ba00005f
+def _filled(positions, rays, centres): # (n, 3), (n, m, 3), (m, 3), with nan
+    "Place lamps that one ball shows at the distance of the others"
+    middle = centres.mean(0)
+    far = np.nanmedian(np.linalg.norm(positions-middle, axis=1))
+    mean = np.nan_to_num(rays).sum(1)
+    mean = mean/np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-9)
+    return np.where(np.isfinite(positions), positions, middle+far*mean)
+
 def _positions(camera, witnesses, n): # `_Camera`, balls that agree, number of photos
     "Return positions (n, 3), nan where there is none, in widths of the picture; None if the lamps are too far"
     if len(witnesses) < 2: return None
@@ -578,9 +600,30 @@ def _positions(camera, witnesses, n): # `_Camera`, balls that agree, number of p
         meeting.append(_apart_deg(v[there], towards).mean())
         if lamp[2] > 0 and meeting[-1] < 3: res[i] = lamp
     near = len(meeting) > 2 and np.median(parallel) > max(.7, 2*np.median(meeting))
-    return res if near and np.isfinite(res).all(1).mean() > .6 else None
+    return _filled(res, rays, centres) if near and np.isfinite(res).all(1).mean() > .6 else None
 
-# %% ../nbs/06_balls.ipynb #ba00005e
+# %% ../nbs/06_balls.ipynb #ba000061
+def _onto(a, b): # (3,), (3,) unit length
+    "Return the rotation that turns one direction onto another"
+    v,c = np.cross(a, b), a@b
+    k = np.array([[0, -v[2], v[1]], [v[2], 0, -v[0]], [-v[1], v[0], 0]])
+    return np.eye(3)+k+k@k/(1+c)
+
+def _focal_between(size, witnesses): # (w, h), list of `_Witness` read as by a distant camera
+    "Return the focal length in widths under which several balls show the same lights, or None"
+    if len(witnesses) < 2: return None
+    tried = np.r_[0, np.arange(.15, 1.01, .05)]
+    spread = []
+    for k in tried:
+        camera = _Camera(*size, size[0]/max(k, 1/_FAR))
+        turns = [_onto(np.array([0, 0, -1.]), camera.rays(*o.outline.circle[:2])) for o in witnesses]
+        lights = np.stack([o.reading.lights@r.T for o,r in zip(witnesses, turns)])
+        pairs = [_apart_deg(a, b) for i,a in enumerate(lights) for b in lights[:i]]
+        spread.append(np.nanmedian(pairs))
+    best = int(np.argmin(spread))
+    return float(1/tried[best]) if best and spread[0] > max(1, 2*spread[best]) else None
+
+# %% ../nbs/06_balls.ipynb #ba000064
 class FoundLights:
     "Lights found from balls: names, lights (n, 3), positions, balls, kinds, marks, skipped, focal"
     def __init__(self, names, lights, positions, witnesses, skipped, focal, order):
@@ -588,13 +631,13 @@ class FoundLights:
         self.balls = [o.outline.circle for o in witnesses]                # (x, y, radius) in pixels
         self.kinds = [o.reading.kind for o in witnesses]                  # 'glossy' (or mirror), 'matt'
         self.marks = [o.reading.marks for o in witnesses]                 # for each ball (photos, 2) pixels
-        self._witnesses,self._order = witnesses, order
+        self._witnesses,self._order = witnesses, order                    # order: name of a photo -> its number
 
     def __repr__(self):
         return (f"FoundLights({_counted(len(self.lights), 'light')}, {_counted(len(self.balls), 'ball')}: "
                 f"{', '.join(self.kinds)}{f', {len(self.skipped)} photos skipped' if self.skipped else ''})")
 
-# %% ../nbs/06_balls.ipynb #ba00005f
+# %% ../nbs/06_balls.ipynb #ba000065
 _SMALL,_TRIED,_MOST_SEEN = 512, 12, 40   # pixels; outlines; photos in which outlines are sought
 
 def _candidates(album): # -> list of `Circle`
@@ -604,13 +647,13 @@ def _candidates(album): # -> list of `Circle`
     edges,found = _edges(stack), []
     for place in _round_places(edges):
         o = _outline(stack, edges, place)
-        if o is None or o.cover < .55 or o.circle.radius < 5: continue
+        if o is None or o.cover < .55 or o.circle.radius < 6: continue
         if not any(_same(o.circle, k.circle, .07) for k in found): found.append(o)
     found = sorted(found, key=lambda o: -o.strength*o.cover**2)[:_TRIED]
     k = album.size[0]/stack.shape[2]
     return [Circle((o.circle.x+.5)*k-.5, (o.circle.y+.5)*k-.5, o.circle.radius*k) for o in found]
 
-# %% ../nbs/06_balls.ipynb #ba000060
+# %% ../nbs/06_balls.ipynb #ba000066
 def _given(balls, size): # circles, (w, h)
     "Check circles that a user gave"
     try: res = [Circle(*map(float, o)) for o in balls]
@@ -626,7 +669,7 @@ def _drawn(circle):
     points = np.stack([circle.x+circle.radius*np.cos(t), circle.y+circle.radius*np.sin(t), np.ones(90)], 1)
     return _Outline(circle, points, 1., 1.)
 
-# %% ../nbs/06_balls.ipynb #ba000061
+# %% ../nbs/06_balls.ipynb #ba000067
 def _measured(stack, patch, circle): # (n, h, w), `_Patch`, `Circle`
     "Measure the outline of a candidate in full photos; None if it is not round"
     o = _outline(stack, _edges(stack), patch.inside(circle))
@@ -646,21 +689,22 @@ def _cut_out(album, circles): # -> list of (`_Patch`, (n, h, w))
         for patch,kept in zip(patches, parts): kept.append(patch.cut(image))
     return [(patch, np.stack(kept)) for patch,kept in zip(patches, parts)]
 
-# %% ../nbs/06_balls.ipynb #ba000063
+# %% ../nbs/06_balls.ipynb #ba000069
 def _warn_of_view(camera, witnesses, shortest): # `_Camera`, list of `_Witness`, widths of the picture
     "Warn if a camera of unknown focal length may look at the balls from aside"
     middle = np.mean([o.outline.circle[:2] for o in witnesses], 0)-[(camera.w-1)/2, (camera.h-1)/2]
     off = np.degrees(np.arctan(np.hypot(*middle)/camera.w/shortest))
     if off < 1: return
-    warnings.warn(f"the camera is taken as distant; if it is not, lights are off by up to {off:.0f} degrees, since the balls lie "
-                  "aside: give focal=, or --focal on the command line, in widths of the picture", UserWarning, stacklevel=4)
+    warnings.warn(f"the camera is taken as distant; if it is not, lights are off by up to {off:.0f} degrees, since balls "
+                  "lie aside: give focal=, or --focal on the command line, in widths of the picture", UserWarning, stacklevel=4)
 
-# %% ../nbs/06_balls.ipynb #ba000064
+# %% ../nbs/06_balls.ipynb #ba00006a
+_GIVE = "give its circle by balls=[(x, y, radius)], or by --ball X,Y,R on the command line"
+
 def _witnesses(album, balls, focal): # circles or None; widths of the picture or None -> list of `_Witness`, `_Camera`
     "Find balls and what they show"
     circles = _given(balls, album.size) if balls is not None else _candidates(album)
-    if not circles: raise InputError("photos: no round outline in them: give the ball's circle by balls=[(x, y, radius)], "
-                                     "or by --ball X,Y,R on the command line")
+    if not circles: raise InputError(f"photos: no round outline in them: {_GIVE}")
     seen = []
     for circle,(patch,stack) in zip(circles, _cut_out(album, circles)):
         outline = _drawn(circle) if balls is not None else _measured(stack, patch, circle)
@@ -671,22 +715,21 @@ def _witnesses(album, balls, focal): # circles or None; widths of the picture or
     found = _outermost(read(camera, seen))
     if focal or not found: return found, camera
     shown,shortest = _focal_of(album.size, [o.outline for o in found])
-    if not shown and not album.focal: _warn_of_view(camera, found, max(shortest, 2.))
+    shown = shown or _focal_between(album.size, found)
+    if not shown and not album.focal: _warn_of_view(camera, found, max(shortest, 1.4))
     else: camera = _Camera(w, h, (shown or album.focal)*w)
     return read(camera, [o[:3] for o in found]), camera
 
-# %% ../nbs/06_balls.ipynb #ba000066
+# %% ../nbs/06_balls.ipynb #ba00006c
 def _check_found(witnesses, given): # list of `_Witness`, whether the user gave circles
     "Raise an `InputError` unless there is a ball that can be trusted"
-    remedy = "give its circle by balls=[(x, y, radius)], or by --ball X,Y,R on the command line"
     if not witnesses:
-        why = ("the circle given shows neither moving highlights nor the shading of a matt ball: correct it" if given else
-               f"no ball in them: no round outline has moving highlights or the shading of a matt ball: {remedy}")
-        raise InputError(f"photos: {why}")
+        if given: raise InputError("photos: the circle given shows neither moving highlights nor a matt ball's shading: correct it")
+        raise InputError(f"photos: no ball in them: no round outline has moving highlights or a matt ball's shading: {_GIVE}")
     if len(witnesses) == 1 and not given and (witnesses[0].outline.strength < .3 or witnesses[0].outline.cover < .8):
-        raise InputError(f"photos: the outline of the ball at {_place(witnesses[0])} is not clear: {remedy}")
+        raise InputError(f"photos: the outline of the ball at {_place(witnesses[0])} is not clear: {_GIVE}")
 
-# %% ../nbs/06_balls.ipynb #ba000067
+# %% ../nbs/06_balls.ipynb #ba00006d
 def _without(album, skip): # names
     "Leave photos out; raise an `InputError` for a name that is not there"
     missing = [o for o in skip if o not in album.names]
@@ -698,7 +741,7 @@ def _without(album, skip): # names
     else: album.images = album.images[keep]
     return album
 
-# %% ../nbs/06_balls.ipynb #ba000069
+# %% ../nbs/06_balls.ipynb #ba00006f
 def find_lights(photos, # folder, list of paths, or (n, h, w, 3)
                 balls=None, # circles (x, y, radius) in pixels, the first pixel's centre being (0, 0); None: find them
                 skip=(), # names of photos to leave out
@@ -709,20 +752,21 @@ def find_lights(photos, # folder, list of paths, or (n, h, w, 3)
     album = _without(_album(photos, linear), skip)
     witnesses,camera = _witnesses(album, balls, focal)
     _check_found(witnesses, balls is not None)
-    witnesses = _majority(witnesses)
+    witnesses = _majority(camera, witnesses)
     n = len(album)
-    lights,doubts = zip(*[_together(witnesses, i) for i in range(n)])
+    positions = _positions(camera, witnesses, n)
+    lights,doubts = zip(*[_together(witnesses, i, 8 if positions is None else 25) for i in range(n)])
     taken = [i for i in range(n) if lights[i] is not None]
     skipped = {album.names[i]: doubts[i] for i in range(n) if doubts[i]}
-    if len(taken) < .5*n: raise InputError(f"photos: only {len(taken)} of {n} show a lamp on the ball at {_place(witnesses[0])}: "
-                                           f"{album.names[next(iter(set(range(n))-set(taken)))]}: {next(iter(skipped.values()))}")
-    positions = _positions(camera, witnesses, n)
+    if len(taken) < .5*n:
+        name,why = next(iter(skipped.items()))
+        raise InputError(_printable(f"photos: only {len(taken)} of {n} show a lamp on the ball at {_place(witnesses[0])}; {name}: {why}"))
     focal = camera.focal/camera.w if camera.focal < .9*_FAR*camera.w else None
-    return FoundLights([album.names[i] for i in taken], np.float32([lights[i] for i in taken]),
-                       None if positions is None else positions[taken], witnesses, skipped, focal,
-                       {name: i for i,name in enumerate(album.names)})
+    if positions is not None: lights,positions = _unit_rows(positions), positions[taken]    # from the middle of the picture
+    return FoundLights([album.names[i] for i in taken], np.float32([lights[i] for i in taken]), positions, witnesses, skipped,
+                       focal, {name: i for i,name in enumerate(album.names)})
 
-# %% ../nbs/06_balls.ipynb #ba000075
+# %% ../nbs/06_balls.ipynb #ba00007b
 def lights_from_sphere(images, # (n, h, w, 3) photos of a ball
                        centre, # (row, column) of its centre, pixels
                        radius, # of its outline, pixels
@@ -735,7 +779,7 @@ def lights_from_sphere(images, # (n, h, w, 3) photos of a ball
         raise InputError(f"images: {name}: {doubt}: check centre and radius, or leave it out")
     return found.lights
 
-# %% ../nbs/06_balls.ipynb #ba000078
+# %% ../nbs/06_balls.ipynb #ba00007e
 def _draw_mark(ax, patch, circle, mark, light): # axes, `_Patch`, `Circle`, pixels or nan, (3,)
     "Draw the circle of a ball, and its highlight or its light"
     c = patch.inside(circle)
@@ -765,7 +809,7 @@ def sheet(self:FoundLights,
         ax.set_title(Path(name).stem[-18:], size=6)
     return _save(fig, out)
 
-# %% ../nbs/06_balls.ipynb #ba00007c
+# %% ../nbs/06_balls.ipynb #ba000082
 def lights_for(photos, # folder, or names of photos
                names, # n names, as `read_lp` gives them; empty ones for lights without names
                lights, # (n, 3) directions or positions

@@ -22,9 +22,9 @@ from scipy.io import loadmat, whosmat
 from .core import *
 from .core import _printable, _read_bytes, _within
 from .lights import *
-from illuminet.lights import (
-    _as_float, _as_text, _axes, _direction_column, _lp_rows, _no_direction, _number, _read_vectors, _trailing, _unit_rows,
-    _vector)
+from .lights import (
+    _as_float, _as_text, _axes, _direction_column, _lp_rows, _name_column, _no_direction, _number, _read_vectors,
+    _trailing, _unit_rows, _vector)
 from .images import *
 from .images import _as_images, _as_mask, _counted, _decode, _fit, _open_picture, _peek, _resize, _resized_mask
 from .images import _says_linear, _suffixes, _warn_once, _warn_of_pictures, _Way
@@ -66,7 +66,7 @@ def __repr__(self:Capture):
 # %% ../nbs/03_capture.ipynb #66db5732
 @patch
 def _with(self:Capture, **changes):
-    "A copy with some attributes changed, which have to be right"
+    "Copy a capture with some attributes changed, which have to be right"
     res = copy.copy(self)
     vars(res).update(changes)
     return res
@@ -76,7 +76,7 @@ def _with(self:Capture, **changes):
 def __getitem__(self:Capture,
                 idx, # int, slice, list of int, or (n,) bool
                 ): # `Capture`
-    "The capture with some of its photos"
+    "Return the capture with some of its photos"
     i = np.atleast_1d(np.arange(len(self))[idx])
     if not i.size:
         raise InputError(f"capture[{idx!r}]: selects none of {_counted(len(self), 'photo')}: choose at least one")
@@ -90,7 +90,7 @@ def hold_out(self:Capture,
              every=5, # one light in `every` is held out
              offset=2, # the first of them
              ) -> tuple: # seen, held: two `Capture`s
-    "Split by light: held are those with `i % every == offset`"
+    "Split a capture by light: held are those with `i % every == offset`"
     held = np.arange(len(self)) % every == offset
     if held.all() or not held.any():
         what = 'none to fit on' if held.all() else 'none to hold out'
@@ -103,7 +103,7 @@ def hold_out(self:Capture,
 def float(self:Capture,
           linear=None, # True: linear values, False: sRGB-coded; None: as they are
           ) -> np.ndarray: # (n, h, w, 3) float32, 0..1
-    "The images as float32"
+    "Return the images as float32"
     res = to_float(self.images)
     if linear is None or linear == self.linear: return res
     return srgb_to_linear(res) if linear else linear_to_srgb(res)
@@ -113,7 +113,7 @@ def float(self:Capture,
 def resize(self:Capture,
            size, # longest side in pixels; smaller photos stay as they are
            ): # `Capture`
-    "The capture with smaller photos"
+    "Return the capture with smaller photos"
     wh = _fit(self.shape[2:0:-1], size)
     return self._with(images=np.stack([_resize(o, wh) for o in self.images]), mask=_resized_mask(self.mask, wh))
 
@@ -189,6 +189,14 @@ def _place_of(base, folders, root): # folder, parts of a path, folder that must 
     whole,inner = Path(os.path.abspath(root)),Path(os.path.abspath(place))
     return place if inner == whole or whole in inner.parents else None
 
+# %% ../nbs/03_capture.ipynb #77cdba99
+def _existing(place): # a folder
+    "Find a folder whose name may be written in another case, or with other accents; None if there is none"
+    if place.is_dir(): return place
+    parent = _existing(place.parent) if place.parent != place else None
+    alike = [o for o in parent.iterdir() if _any_case(o.name) == _any_case(place.name)] if parent else []
+    return next((o for o in alike if o.is_dir() and not o.is_symlink()), None)
+
 # %% ../nbs/03_capture.ipynb #577db792
 def _by_name(base, # folder in which paths begin
              names, # n lists of parts
@@ -196,8 +204,10 @@ def _by_name(base, # folder in which paths begin
              ): # n paths, or None
     "Find the file of each name, if all are there"
     places = [_place_of(base, o[:-1], root) for o in names]
-    if None in places or len({*places}) > _PLACES or not all(o.is_dir() for o in {*places}): return None
-    files = {place: _photos(place) for place in {*places}}
+    if None in places or len({*places}) > _PLACES: return None
+    there = {place: _existing(place) for place in {*places}}
+    if None in there.values(): return None
+    files = {place: _photos(there[place]) for place in there}
     for key in (_composed, _any_case, _stem):
         found = {(place, key(f.name)): f for place in files for f in reversed(files[place])}
         wanted = [(place, key(o[-1])) for place,o in zip(places, names)]
@@ -219,8 +229,8 @@ def _by_path(lp, names, root): # light file, n names, folder that must not be le
             if files := _by_name(base, [o[-k:] for o in parts], root): return files
 
 # %% ../nbs/03_capture.ipynb #e0b3844e
-_companion = re.compile(r'(\w+[ _-])?(mask|normals?|normal_?map|albedo|diffuse|specular|height|depth|roughness|means?|medians?'
-                        r'|materials?|composite|thumb(nail)?|preview|ambient)([ _-](gt|map|true|truth|ground_?truth))?'
+_companion = re.compile(r'(\w+[ _-])?(mask|normals?|normal_?map|albedo|diffuse|specular|height|depth|roughness|means?'
+                        r'|medians?|materials?|composite|thumb(nail)?|preview|ambient)([ _-](gt|map|true|(ground_?)?truth))?'
                         r'|(gt|true|truth|ground_?truth)([ _-]\w+)?|plane_\d+', re.I)
 _unread = tuple('.jp2 .j2k .jxl .gif .hdr .psd .mov .mp4'.split())        # suffixes of other pictures
 
@@ -251,7 +261,7 @@ def _other_pictures(lp, photos, missing): # paths; names of lights without a pho
 
 # %% ../nbs/03_capture.ipynb #77305105
 def _elsewhere(lp, names, root): # light file, n names, folder of the capture -> a remedy, or None
-    "Notice that the photos are outside of the folder"
+    "Return a remedy if the photos are outside of the folder"
     for name in [o for o in names if o and not _absolute(o)][:1]:
         photo = Path(os.path.normpath(Path(lp.parent, *_parts(name))))
         if not photo.is_file() or root in photo.parents: return None
@@ -259,7 +269,7 @@ def _elsewhere(lp, names, root): # light file, n names, folder of the capture ->
         return f"they are in {photo.parent}, outside of the folder: give {both}, which holds both"
 
 # %% ../nbs/03_capture.ipynb #4bd7da37
-def _differences(lp, wanted, photos, missing, remedy=None): # light file; n names; paths; those names not found; what to do
+def _differences(lp, wanted, photos, missing, remedy=None): # light file; n names; paths; names not found; what to do
     "Describe what keeps lights and photos from being paired, for a message"
     known,other = {*map(_stem, wanted)}, _other_pictures(lp, photos, missing)
     unread = {*map(_stem, other)}
@@ -332,12 +342,6 @@ def _table_columns(cells) -> tuple: # lists of str, alike in length -> columns o
     first = _direction_column(numbers, bool(words)) if len(numeric) > 3 else 0
     return numeric[first:first+3], words[0] if words else numeric[0] if first else None
 
-def _named_column(header, axes): # words, columns of x, y, z -> column, or None
-    "Find the column of names by a header"
-    rest = [i for i in range(len(header)) if i not in axes]
-    likely = [i for i in rest if re.search('name|file|image|photo|picture|img|path', header[i], re.I)]
-    return (likely or rest or [None])[0]
-
 # %% ../nbs/03_capture.ipynb #96823a70
 def _read_table(path) -> tuple: # n names, n vectors
     "Read a table of lights"
@@ -348,8 +352,8 @@ def _read_table(path) -> tuple: # n names, n vectors
     cells = [o+['']*(len(cells[0])-len(o)) for o in cells]
     axes,name = _axes(cells[0]),None
     if axes:
-        name,header = _named_column(cells[0], axes), cells.pop(0)
-        rows = rows[1:]
+        header,rows = cells.pop(0), rows[1:]
+        name = _name_column(header, axes, cells[0]) if cells else None
     else: axes,name = _table_columns(cells)
     if not axes or not cells: raise InputError(f"{path}: no columns x, y and z: name them in the first line")
     vectors = [_vector([o[k] for k in axes], f'{path}, line {i}') for (i,_),o in zip(rows, cells)]
@@ -406,22 +410,23 @@ def _check_mat(raw, path): # bytes of the file
         if kind == 15:                                                    # packed
             unpack = zlib.decompressobj()
             total += len(unpack.decompress(raw[at+8:at+8+size], _MAT_BYTES))
-            if unpack.unconsumed_tail or total > _MAT_BYTES: raise InputError(f"{path}: too large: save the lights alone")
+            if unpack.unconsumed_tail or total > _MAT_BYTES:
+                raise InputError(f"{path}: too large once unpacked: save the lights alone")
         at += 8+size
 
 # %% ../nbs/03_capture.ipynb #e59723e0
 def _read_mat(path) -> tuple: # n empty names, n vectors
     "Read the directions in a MATLAB file"
     raw = _read_bytes(path, _MAT_BYTES)
-    _check_mat(raw, path)
     try:
+        _check_mat(raw, path)
         about = [(name, shape) for name,shape,kind in whosmat(BytesIO(raw)) if kind in ('double', 'single')
                  and len(shape) == 2 and 3 in shape]
         about.sort(key=lambda o: not re.search('light|dir|^[ls]$', o[0], re.I))
         if not about: raise ValueError('no matrix of three columns')
         a = np.asarray(loadmat(BytesIO(raw), variable_names=[about[0][0]])[about[0][0]], np.float64)
-    except MemoryError: raise
-    except Exception as e: raise InputError(f"{path}: cannot be read ({e}): save the directions as text") from e
+    except (InputError, MemoryError): raise
+    except Exception as e: raise InputError(f"{path}: cannot be read ({e!s:.200}): save the directions as text") from e
     vectors = a if a.shape[1] == 3 else a.T
     return ['']*len(vectors), [_vector([f'{o:.9g}' for o in v], f'{path}, row {i+1}') for i,v in enumerate(vectors)]
 
@@ -474,13 +479,15 @@ def _strengths(folder, names): # n names -> (n, 3), or None
     if table.ndim != 2 or table.shape[1] not in (1, 3) or len(table) != len(names):
         raise InputError(f"{files[0]}: {len(rows)} lines for {len(names)} lights: write three numbers for each")
     if not np.isfinite(table).all() or table.min() <= 0 or table.max() > 1000*table.min():
-        raise InputError(f"{files[0]}: strengths {table.min():g} to {table.max():g}: all have to be above zero, and alike")
+        span = f"{table.min():g} to {table.max():g}"
+        raise InputError(f"{files[0]}: strengths of {span}: give numbers above zero that differ less")
     order = {_stem(o): i for i,o in enumerate(listed)}
     if len(order) == len(names) and {*map(_stem, names)} == {*order}: table = table[[order[_stem(o)] for o in names]]
     return np.broadcast_to(table, (len(names), 3))
 
 # %% ../nbs/03_capture.ipynb #23aaeeb6
-_LIGHTS = re.compile(r'(lights?|lamps?|directions?|positions?)([ _-]?(dirs?|directions?|vectors?|positions?|list|table))?', re.I)
+_LIGHTS = re.compile(r'(lights?|lamps?|directions?|positions?)'
+                     r'([ _-]?(dirs?|directions?|vectors?|positions?|list|table))?', re.I)
 
 def _light_files(folder):
     "List the light files in a folder"
@@ -557,19 +564,20 @@ def capture_files(path, # folder, or light file beside the photos; or one photo
     return found.files, found.lights
 
 # %% ../nbs/03_capture.ipynb #a03fbec6
-def _asked(name, value): # of an environment variable; True, False or None
-    "Return what was asked for, by argument or by environment variable"
+def _requested(name, value): # of an environment variable; True, False or None
+    "Return what is requested, by argument or by environment variable"
     return {'0': False, '1': True}.get(os.environ.get(name)) if value is None else value
 
 def _linear(files, linear) -> bool: # n photos; True, False, or None: as the first photo notes
     "Return whether values of photos are linear"
-    linear = _asked('ILLUMINET_LINEAR', linear)
+    linear = _requested('ILLUMINET_LINEAR', linear)
     return _says_linear(files[0]) if linear is None else bool(linear)
 
 def _way_of(files, linear=None, allow_large=None): # n photos; as for `Capture.load` -> `_Way`
     "Find how to open all photos of a capture"
-    way = _Way(large=bool(_asked('ILLUMINET_ALLOW_LARGE', allow_large)), linear=_linear(files, linear))
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool: turns,whites = zip(*pool.map(partial(_peek, way=way), files))
+    way = _Way(large=bool(_requested('ILLUMINET_ALLOW_LARGE', allow_large)), linear=_linear(files, linear))
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        turns,whites = zip(*pool.map(partial(_peek, way=way), files))
     if len({*turns}) > 1:
         other = next(i for i,turn in enumerate(turns) if turn != turns[0])
         _warn(files[0], f"turned by its EXIF data ({turns[0]}) unlike {files[other].name} ({turns[other]}), "
@@ -595,21 +603,21 @@ def _ahead(pool, # executor
 
 # %% ../nbs/03_capture.ipynb #db2fb5e4
 def _stamp(file): # -> time, size and number; None if there is no file
-    "What changes when a file is replaced"
+    "Return what changes when a file is replaced"
     try: about = os.stat(file)
     except OSError: return None
     return about.st_mtime_ns, about.st_size, about.st_ino
 
 # %% ../nbs/03_capture.ipynb #b16663bc
 def _check_stamps(files, before): # photos; the stamp of each before they were read
-    "`InputError` for a photo that was replaced; if it vanished, its reader reports that"
+    "Raise an `InputError` for a photo that was replaced; if it vanished, its reader reports that"
     for file,old in zip(files, before):
         new = _stamp(file)
         if new and new != old: raise InputError(f"{file}: was replaced while the photos were read: run again")
 
 # %% ../nbs/03_capture.ipynb #e99c036c
 def _room_for(files, first, wh): # n photos; the first, decoded (h, w, 3); width and height of a whole photo
-    "An array for all photos, with the first in it"
+    "Make an array for all photos, with the first in it"
     try: images = np.empty((len(files), *first.shape), first.dtype)
     except MemoryError:
         raise InputError(f"{files[0].parent}: no memory for {_counted(len(files), 'photo')} of {wh[0]}x{wh[1]} pixels: "
@@ -623,7 +631,7 @@ def _common_alpha(files, opaque): # n paths; number -> (h, w) bool, or None -> (
     masks = [o for o in opaque.values() if o is not None]
     if not masks: return None
     mask = np.logical_and.reduce(masks)
-    what = 'they do not count, as with a mask' if mask.any() else 'no pixel is opaque in all photos, so this is left out'
+    what = 'they do not count, as with a mask' if mask.any() else 'left out, as no pixel is opaque in all photos'
     _warn_once(files, [opaque[i] is not None for i in range(len(files))], f'transparent pixels: {what}')
     return mask if mask.any() else None
 
@@ -696,18 +704,19 @@ def _convert(a, i, values, display=False): # (..., 3) values of photo i; code li
                      for c,g in enumerate(gains)], -1)
 
 # %% ../nbs/03_capture.ipynb #2a698d8e
-def _values_of(found, dtype, largest, linear): # `_Found`, type and largest of stored values, are they linear? -> `_Values`
+def _values_of(found, dtype, largest, linear): # `_Found`; stored values: type, largest, linear? -> `_Values`
     "Find how stored values become those of a capture, with warnings"
     first,scale = found.files[0],1
     if dtype == np.uint16 and (bits := _used_bits(int(largest))) < 16:
-        _warn(first, f"values of {bits} bits in 16-bit photos, the largest is {int(largest)}: {2**bits-1} is taken as white")
-        scale = 65535/(2**bits-1)
+        top = 2**bits-1
+        _warn(first, f"values of {bits} bits in 16-bit photos, the largest is {int(largest)}: {top} is taken as white")
+        scale = 65535/top
     if dtype.kind == 'f' and linear and np.isfinite(largest) and largest > 1:
         _warn(first, f"linear values up to {largest:.4g}: those of all photos are divided by it")
         scale = 1/float(largest)
     if found.strengths is None: return _Values(scale, linear)
     lo,hi = found.strengths.min(), found.strengths.max()
-    _warn(first.parent, f"lamps of different strengths ({lo:g} to {hi:g} in light_intensities.txt): photos are made equal")
+    _warn(first.parent, f"lamps differ ({lo:g} to {hi:g} in light_intensities.txt): photos are made equal")
     return _Values(scale, linear, (lo/found.strengths).astype(np.float32))
 
 # %% ../nbs/03_capture.ipynb #b6502cd6
@@ -777,19 +786,20 @@ def load(cls:Capture,
     lamps = _near_lamps(found, lambda: images, values.linear, distance, scale)
     if lamps is not None: images = distant_photos(images, lamps, values.linear)
     mask = _read_mask(found.folders, found.names, size, wh, way)
-    return cls.__new__(cls)._with(images=images, lights=found.lights, names=[*map(_as_text, found.names)],
-                                  mask=_as_mask(opaque if mask is None else mask, images.shape[1:3]), linear=values.linear)
+    mask = _as_mask(opaque if mask is None else mask, images.shape[1:3])
+    return cls.__new__(cls)._with(images=images, lights=found.lights, names=[*map(_as_text, found.names)], mask=mask,
+                                  linear=values.linear)
 
 # %% ../nbs/03_capture.ipynb #966ad7cd
 def _png_names(names): # of n photos
-    "Names of PNG files, in the order of the photos"
+    "Return names of PNG files, in the order of the photos"
     names = [Path(base_name(o)).stem+'.png' for o in names]
     good = names == sorted(set(names)) and 'mask.png' not in names and names[0][0] != '.'
     return names if good else [f'{i:04d}_{o}' for i,o in enumerate(names)]
 
 # %% ../nbs/03_capture.ipynb #d6b770c3
 def _no_capture(folder):
-    "The name of something in a folder that is no part of its capture, or None"
+    "Return the name of something in a folder that is no part of its capture, or None"
     own = {'lights.lp', 'mask.png'}
     with suppress(InputError), warnings.catch_warnings():
         warnings.simplefilter('ignore')

@@ -5,9 +5,8 @@
 # %% auto #0
 __all__ = ['SEVERITIES', 'Finding', 'white_card', 'show_findings', 'check_capture']
 
-# %% ../nbs/56_check.ipynb #24927354
-import json, warnings, zlib
-from pathlib import Path
+# %% ../nbs/56_check.ipynb #2212162d
+import warnings
 from typing import NamedTuple
 import matplotlib as mpl, numpy as np
 from scipy.ndimage import gaussian_filter
@@ -19,8 +18,7 @@ from .images import _counted
 from .capture import *
 from .capture import _some
 from .viz import _draw_dome, _Fig, _save, _show, _style, _u8
-from .align import _at_small_size, _busy_boxes, _from_files, _in_memory, _left_out, _movement, _reader, _small, _source
-from .align import _terms, _tiles
+from .align import _busy_boxes, _Folder, _in_memory, _left_out, _movement, _photos_to_align, _small, _terms, _tiles
 from .photometry import *
 
 # %% ../nbs/56_check.ipynb #48be720c
@@ -308,7 +306,7 @@ def _lamps(cap, names):
     level,colour = _levels(cap)
     off = level - _left_out(_smooth_terms(cap.lights))@level
     usual = 1.5*np.median(np.abs(off-np.median(off)))
-    bad = np.flatnonzero(np.abs(off-np.median(off)) > max(.35, 6*usual))
+    bad = np.flatnonzero(np.abs(off-np.median(off)) > max(.4, 7*usual))
     if bad.size:
         worst = bad[np.abs(off[bad]).argmax()]
         yield Finding('exposure differs', 'warning', [names[i] for i in bad], float(np.exp(off[worst])),
@@ -319,7 +317,7 @@ def _lamps(cap, names):
 def _drifts(level, colour, lights): # (n,), (n, 3): logarithms; (n, 3)
     "Find a drift of strength and colour"
     change,sure = _trend(level, lights)
-    if abs(change) > .1 and sure > 5:
+    if abs(change) > .1 and sure > 7:
         yield Finding('drift of strength', 'warning', [], float(np.expm1(change)), f"lamps change by {100*np.expm1(change):+.0f} % over the session",
                       "let the lamp warm up; correct with a white card or equalise()")
     changes = [_trend(o, lights) for o in colour.T]
@@ -490,11 +488,11 @@ def _from_folder(path, linear): # -> `_Checked`
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter('always')
         small = Capture.load(path, size=_WORK, linear=linear)
-    source = _source(path)
-    read,hw = _reader(source)
-    looks = [_look(read(i), None) for i in range(len(small))]
-    photos = _from_files(source, read, hw, small.linear)
-    return _Checked(small._with(names=source.names), looks, photos, [str(o.message) for o in said if issubclass(o.category, UserWarning)])
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')                                      # those of `Capture.load` again
+        source = _Folder(_photos_to_align(path), linear)
+    looks = [_look(source.read(i), None) for i in range(len(small))]
+    return _Checked(small, looks, source.photos(), [str(o.message) for o in said if issubclass(o.category, UserWarning)])
 
 # %% ../nbs/56_check.ipynb #45323e93
 def _sharp_tiles(photos): # `_Photos` -> (n, k, h, w)

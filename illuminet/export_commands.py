@@ -14,6 +14,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Annotated, Optional
 import typer
+from fastcore.basics import patch
 from .terminal import *
 from illuminet.terminal import (
     _bytes, _capture, _check_out, _examples, _kind, _number_option, _out_option, _print_result, _relightable, _working,
@@ -56,7 +57,7 @@ def _write_web(r, out, layout, planes, error, normals, pixel_size, form) -> dict
     "Write a bundle for OpenLIME"
     from illuminet.core import _read_bytes
     layout = layout or ('deepzoom' if max(r.shape) > 4096 else 'image')
-    r.to_web(out, str(layout), page=True, planes=planes, error=error or 2, normals=normals, pixel_size_mm=pixel_size)
+    r.to_web(out, str(layout), page=True, planes=planes, error=error or 2, normals=bool(normals), pixel_size_mm=pixel_size)
     return _planes_of(json.loads(_read_bytes(out/'info.json', 10_000_000)))
 
 def _write_html(r, out, layout, planes, error, normals, pixel_size, form) -> dict: # options, None if not given
@@ -110,8 +111,7 @@ PixelSize = Annotated[Optional[float], _number_option("web: state the side of a 
 ExportForm = Annotated[Optional[PtmForm], typer.Option(help="ptm: write this form.  [default: rgb]")]
 
 # %% ../nbs/63_export_commands.ipynb #99dc695d
-_FOR = dict(layout=['web'], planes=['web', 'html'], error=['web', 'html'], normals=['web'], pixel_size=['web'],
-            form=['ptm'])                                                  # option -> forms that have it
+_FOR = dict(layout=['web'], planes=['web', 'html'], error=['web', 'html'], normals=['web'], pixel_size=['web'], form=['ptm'])
 
 def _check_options(to, options): # name -> value
     "Refuse options that a form does not have"
@@ -284,45 +284,20 @@ def _served(path, folder) -> str: # '' for what is not served
     except (InputError, ValueError): return ''
     return str(file) if os.path.isfile(file) or os.path.isdir(file) and not page else ''
 
-# %% ../nbs/63_export_commands.ipynb #6a390e2d
-_PART = 1<<26   # bytes of a part, at most
-
-class _Parts(SimpleHTTPRequestHandler):
-    "Serve files, and parts of them"
-    def send_head(self):
-        asked = re.fullmatch(r'bytes=(\d{1,15})-(\d{0,15})', self.headers.get('Range', ''))
-        path = self.translate_path(self.path) if asked else ''
-        if not os.path.isfile(path): return super().send_head()
-        size,first = os.path.getsize(path), int(asked[1])
-        last = min(int(asked[2] or size-1), size-1, first+_PART-1)
-        return self.send_part(path, first, last, size) if first <= last else self.send_error(416)
-
-    def send_part(self, path, first, last, size):
-        "Send the head of an answer with part of a file, and return the part"
-        from illuminet.core import _open_file
-        with _open_file(path) as f:
-            f.seek(first)
-            part = f.read(last-first+1)
-        self.send_response(206)
-        self.send_header('Content-Range', f'bytes {first}-{first+len(part)-1}/{size}')
-        self.send_header('Content-Type', self.guess_type(path))
-        self.send_header('Content-Length', str(len(part)))
-        self.end_headers()
-        return io.BytesIO(part)
-
 # %% ../nbs/63_export_commands.ipynb #41af50b2
 _headers = {
     'X-Content-Type-Options': 'nosniff', 'Cross-Origin-Opener-Policy': 'same-origin',
     'Cross-Origin-Resource-Policy': 'same-origin', 'Referrer-Policy': 'no-referrer',
     'Content-Security-Policy': "frame-ancestors 'none'", 'Cache-Control': 'no-store'}
 
-class _Pages(_Parts):
+class _Pages(SimpleHTTPRequestHandler):
     "Serve the files of one folder"
     timeout = 20    # seconds that a connection may be silent
 
     def send_head(self):
         hosts = [f'{o}:{self.server.server_port}' for o in ('127.0.0.1', 'localhost')]
-        return super().send_head() if self.headers.get('Host') in hosts else self.send_error(403)
+        if self.headers.get('Host') not in hosts: return self.send_error(403)
+        return self.send_part() if 'Range' in self.headers else super().send_head()
 
     def translate_path(self, path):
         "Return the file that is opened for a URL, its links resolved; '' for what is not served"
@@ -335,6 +310,35 @@ class _Pages(_Parts):
         super().end_headers()
 
     def log_message(self, *args): pass
+
+# %% ../nbs/63_export_commands.ipynb #e4e4c929
+_PART = 1<<26   # bytes of a part, at most
+
+@patch
+def send_part(self:_Pages):
+    "Answer a request for part of a file, as viewers ask for tiles"
+    path = self.translate_path(self.path)
+    asked = re.fullmatch(r'bytes=(\d{1,15})-(\d{0,15})', self.headers['Range'])
+    if not path or not os.path.isfile(path) or not asked: return SimpleHTTPRequestHandler.send_head(self)
+    size,first = os.path.getsize(path), int(asked[1])
+    last = min(int(asked[2] or size-1), size-1, first+_PART-1)
+    if first > last: return self.send_error(416)
+    return self.send_bytes(path, first, last, size)
+
+# %% ../nbs/63_export_commands.ipynb #34893996
+@patch
+def send_bytes(self:_Pages, path, first, last, size):
+    "Send the head of an answer with part of a file, and return the part"
+    from illuminet.core import _open_file
+    with _open_file(path) as f:
+        f.seek(first)
+        part = f.read(last-first+1)
+    self.send_response(206)
+    self.send_header('Content-Range', f'bytes {first}-{first+len(part)-1}/{size}')
+    self.send_header('Content-Type', self.guess_type(path))
+    self.send_header('Content-Length', str(len(part)))
+    self.end_headers()
+    return io.BytesIO(part)
 
 # %% ../nbs/63_export_commands.ipynb #002b34f3
 class _Server(ThreadingHTTPServer):

@@ -16,6 +16,7 @@ from .capture import *
 from .metrics import *
 from .viz import *
 from .balls import *
+from .align import *
 from .synth import *
 from .photometry import *
 from .relightable import *
@@ -46,6 +47,7 @@ from .surfaces import *
 from .modes import *
 from .stream import *
 from .many import *
+from .check import *
 
 # %% ../nbs/60_learner.ipynb #07c4fdff
 def _check_direction(name, light):
@@ -92,6 +94,7 @@ _PUBLIC = dict(
 # %% ../nbs/60_learner.ipynb #0293ebce
 _PUBLIC |= dict(
     synth='Material Surface make_surface render sample_capture sample_surface synth_capture',
+    align='align',
     photometry='Photometry photometric_stereo intensities read_normals '
         'write_normals',
     relightable='Relightable fit evaluate best_method',
@@ -128,6 +131,7 @@ _PUBLIC |= dict(
     modes='render_mode',
     stream='fit_large relight_large normals_large',
     many='fit_many',
+    check='check_capture white_card',
 )
 
 # %% ../nbs/60_learner.ipynb #c497fd3f

@@ -367,13 +367,19 @@ def _by_numbers(rows, count) -> tuple: # as for `_directions` -> the same
     names = [' '.join(o[:before]).strip() for o in cells]
     return names, [o[first:first+3] for o in cells], [*range(before, first), *range(first+3, count+1)], cells[0]
 
+def _name_column(header, axes, cells): # words, columns of x, y, z, words of the first line -> column, or None
+    "Find the column of names by a header, or by what is no number"
+    rest = [i for i in range(len(header)) if i not in axes]
+    likely = [i for i in rest if re.search('name|file|image|photo|picture|img|path', header[i], re.I)]
+    return next(iter(likely or [i for i in rest if not _number.fullmatch(cells[i])]), None)
+
 def _by_header(rows, header) -> tuple: # [(line number, text)], words -> as for `_directions`
     "Find the columns of lines by a header"
     axes,width = _axes(header), len(header)
     cells = [_cells(text, width-1) for _,text in rows]
-    name = [0] if 0 not in axes else [i for i in range(width) if i not in axes and not _number.fullmatch(cells[0][i])][:1]
-    names = [o[name[0]] if name else '' for o in cells]
-    return names, [[o[i] for i in axes] for o in cells], [i for i in range(width) if i not in [*axes, *name]], header
+    name = _name_column(header, axes, cells[0])
+    names = ['' if name is None else o[name] for o in cells]
+    return names, [[o[i] for i in axes] for o in cells], [i for i in range(width) if i not in (*axes, name)], header
 
 # %% ../nbs/01_lights.ipynb #7ebcb7a5
 def _by_beginning(rows) -> tuple: # as for `_directions`
@@ -420,7 +426,7 @@ def _read_vectors(path) -> tuple: # a light file -> n names, (n, 3) of any lengt
     if not rows: raise InputError(f"{path}: holds no light: write one line 'name x y z' for each photo")
     if '' in names and any(names):
         raise InputError(f"{path}, line {rows[names.index('')][0]}: no name, other lines have one: name all or none")
-    if left: warn(f": more columns than name, x, y, z: {left} left out; if they matter, put them into the photos")
+    if left: warn(f": more columns than name, x, y and z: left out {left}; if it is a strength, correct the photos")
     if count not in (None, len(rows)): warn(f": says {count} lights, has {len(rows)}: took {len(rows)}")
     low = [i for (i,_),v in zip(rows, vectors) if v[2] <= 0]
     if low: warn(f": {len(low)} of {len(rows)} lights not above the horizon (z <= 0), first in line {low[0]}: kept")

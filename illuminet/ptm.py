@@ -133,8 +133,8 @@ def _shortage(self:_Basis, lights): # (n, 3) -> text or None
     determined = int((counts >= _ENOUGH).sum())
     if determined == len(counts): return Relightable._shortage(self, lights)
     found = f"{_counted(len(lights), 'photo')} determine{'s'*(len(lights) == 1)} {determined} of {len(counts)} terms"
-    problem,remedy = lights_lack(lights) or lights_lack(lights, [_two_heights]) or ('', "use method 'kriging', or add lamps")
-    return f"{problem+': '*bool(problem)}{found}, the rest is guessed as on a matt surface: {remedy}"
+    problem,remedy = lights_lack(lights, [*GAPS, _two_heights]) or ('', "use method 'kriging', or add lamps")
+    return f"{problem}{': '*bool(problem)}{found}, the rest is guessed as on a matt surface: {remedy}"
 
 # %% ../nbs/13_ptm.ipynb #5c199c04
 @patch(cls_method=True)

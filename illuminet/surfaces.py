@@ -120,11 +120,11 @@ def _capture_strips(cap): # `Capture`; yields `_Strip`s
         values = to_float(x) if cap.linear else srgb_to_linear(x)
         yield _Strip(rows, values, cap.lights, None if cap.mask is None else cap.mask[rows])
 
-# %% ../nbs/45_surfaces.ipynb #8fded7b1
+# %% ../nbs/45_surfaces.ipynb #3539f04d
 def _model_strips(r:Relightable): # yields `_Strip`s
     "Relight a model strip by strip, or as a whole if it looks at the neighbourhood"
     h,w,_ = r.shape
-    lights = r._covered(_dome_lights())
+    lights = _dome_lights()
     for rows in _slices(len(lights), h, w) if r.pixelwise else [slice(0, h)]:
         part = r.rows(rows) if r.pixelwise else r
         yield _Strip(rows, srgb_to_linear(part.relight(lights)), lights)
@@ -206,7 +206,13 @@ def _opened(path:Path,
     if path.suffix.lower() in readers: return readers[path.suffix.lower()](path)
     return Capture.load(path, size=size)
 
-# %% ../nbs/45_surfaces.ipynb #23691d6b
+# %% ../nbs/45_surfaces.ipynb #e3d6b85b
+def _without_black(found:FoundSurface) -> FoundSurface:
+    "Remove the normals of pixels that stay black under all lights, below 3 of 255"
+    there = found.albedo.mean(-1) > 1e-3
+    return found._replace(normals=found.normals*there[..., None], roughness=found.roughness*there)
+
+# %% ../nbs/45_surfaces.ipynb #0465c351
 def _from_capture(cap, # `Capture`
                   solve=solve_pixels) -> FoundSurface:
     "Find the surface of a capture, or read that of one or two photos"
@@ -220,7 +226,7 @@ def _from_model(r:Relightable, solve=solve_pixels) -> FoundSurface:
     if 'photos' in r.tensors: return _from_capture(r._kept(), solve)
     smooth = _is_smooth(r)
     res = _from_strips(_model_strips(r), r.shape[:2], f'pictures of {r.method}', solve_smooth if smooth else solve)
-    return res._replace(explained=np.nan) if smooth else res
+    return _without_black(res._replace(explained=np.nan)) if smooth else res
 
 # %% ../nbs/45_surfaces.ipynb #5a5f7147
 def _faces_away(n) -> float: # (h, w, 3)

@@ -180,8 +180,9 @@ def test_commands(captures, tmp_path):
     from illuminet.cli import app
     captures['half'].save(tmp_path/'half')
     run = lambda *args: CliRunner().invoke(app, [*map(str, args)])
-    fitted = run('fit', tmp_path/'half', '--method', 'hsh', '--set', 'terms=16', '--out', tmp_path/'model')
-    assert fitted.exit_code == 0 and fitted.output.count('no lamp between') == 1
+    with pytest.warns(UserWarning, match='no lamp between'):
+        fitted = run('fit', tmp_path/'half', '--method', 'hsh', '--set', 'terms=16', '--out', tmp_path/'model')
+    assert fitted.exit_code == 0
     again = run('relight', tmp_path/'model', '--light', '0,0,1', '--method', 'rbf', '--out', tmp_path/'a.png')
     assert again.exit_code and 'leave --method out' in again.output
     assert run('relight', tmp_path/'model', '--light', '0,0,1', '--out', tmp_path/'a.png').exit_code == 0
