@@ -106,7 +106,8 @@ def _tarzoom(folder, name, # of a bundle, of a packed file
     columns,rows = _tiles_across(size)
     first = len(offsets)-1-columns*rows*stride+j
     if j >= stride or first < 0:
-        raise InputError(f"{index}: {len(offsets)-1} tiles, picture {j} of {columns}x{rows} needs more: export it again")
+        need = f"picture {j} of {columns}x{rows} needs more"
+        raise InputError(f"{index}: {len(offsets)-1} tiles, {need}: export it again")
     def get(i, row):
         start,stop = offsets[first+(row*columns+i)*stride:][:2]
         with _open_file(data) as f:
@@ -122,7 +123,8 @@ def _zoomify(folder, name) -> _Tiles: # of a bundle, of a picture
              if re.fullmatch(r'\d{1,3}(-\d{1,6}){2}', o.stem)}
     level = max((o[0] for o in found), default=0)
     def get(i, j):
-        if (level, i, j) not in found: raise InputError(f"{folder/name}: no tile {level}-{i}-{j}: copy the folder again")
+        missing = f"{folder/name}: no tile {level}-{i}-{j}"
+        if (level, i, j) not in found: raise InputError(f"{missing}: copy the folder again")
         file, = _inside([found[level, i, j]], folder)
         return _read_bytes(file, _JPEG_BYTES), file
     return _Tiles([tile, 0, width, height], get)
@@ -260,7 +262,8 @@ def _read_lrgb(info, w, h, path):
     return PTM(dict(luminance=_as_ptm_terms(co[3:]), colour=colour) | _read_lights(info, path), form='lrgb')
 
 # %% ../nbs/39_bundles.ipynb #43c0a313
-_FROM_YCC = np.float32([[1, .5, -.5], [1, 0, .5], [1, -.5, -.5]])      # brightness, red-blue, green-the rest -> red, green, blue
+# brightness, red minus blue, green minus the rest -> red, green, blue
+_FROM_YCC = np.float32([[1, .5, -.5], [1, 0, .5], [1, -.5, -.5]])
 
 def _from_ycc(table, # (L, 1, n+1, 3) of brightness and two differences
               triples:int, # planes that are triples of the three; others are brightness
@@ -343,11 +346,12 @@ _KINDS = {'ptm rgb': _read_rgb, 'hsh rgb': _read_rgb, 'ptm lrgb': _read_lrgb,
 
 def _no_kind(info, path) -> InputError: # of a bundle
     "Return the error for a type that cannot be read"
-    if 'type' not in info: return InputError(f"{path}: names no type: it describes no relightable bundle: give another folder")
+    if 'type' not in info: return InputError(f"{path}: names no type, so it describes no bundle: give another folder")
     kind = ' '.join(str(info.get(o, '?')) for o in ('type', 'colorspace'))
     known = f"known are {', '.join(_KINDS)}"
-    if info['type'] in ('sh', 'h'): return InputError(f"{path}: type {kind}: {known}; export it from RelightLab as hsh or ptm")
-    return InputError(f"{path}: type {kind:.40}: {known}; export it from the photos again")
+    harmonics = info['type'] in ('sh', 'h')
+    remedy = 'export it from RelightLab as hsh or ptm' if harmonics else 'export it from the photos again'
+    return InputError(f"{path}: type {kind:.40}: {known}; {remedy}")
 
 # %% ../nbs/39_bundles.ipynb #873acf64
 def _read_info(path) -> tuple: # `info.json` -> its content, width, height
@@ -370,6 +374,14 @@ def _find_info(folder) -> Path: # or a file in it
                          "give the .ptm or .rti that it was made from")
     return path
 
+# %% ../nbs/39_bundles.ipynb #6f290ff1
+def _check_keys(info, path):
+    "Raise an `InputError` for what a type needs and `info.json` lacks"
+    planes = 'yccplanes' if info['colorspace'] == 'mycc' else 'nplanes'
+    needed = ['min', 'max', 'weights', 'biases'] if info['type'] == 'neural' else ['materials', planes]
+    if missing := [o for o in needed if o not in info]:
+        raise InputError(f"{path}: no {missing[0]}, which type {info['type']} needs: export it again")
+
 # %% ../nbs/39_bundles.ipynb #59500f41
 def read_web(folder, # a bundle of type ptm, hsh, bilinear, rbf or neural, in any layout
              ) -> Relightable: # PTM, HSH, Bilinear, Baked or PixelNet
@@ -379,6 +391,5 @@ def read_web(folder, # a bundle of type ptm, hsh, bilinear, rbf or neural, in an
         info,w,h = _read_info(path)
         read = _KINDS.get(f"{info.get('type')} {info.get('colorspace')}")
         if not read: raise _no_kind(info, path)
-        missing = [o for o in ('materials', 'nplanes') if o not in info and read is not _read_neural and 'yccplanes' not in info]
-        if missing: raise InputError(f"{path}: no {missing[0]}, which type {info['type']} needs: export it again")
+        _check_keys(info, path)
         return read(info, w, h, path)

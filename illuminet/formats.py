@@ -357,7 +357,8 @@ def _rti_header(words, path) -> tuple: # type, basis, width, height, terms, byte
     if kind not in (1, 3):
         what = _RTI_TYPES.get(kind, 'which the format does not have')
         raise InputError(f"{path}: type {kind}, {what}: types 1 and 3 can be read: export it as type 3, harmonics")
-    if colours != 3 or terms not in _RTI_TERMS.get((kind, basis), ()) or size not in (1, 4)[:1 if basis == 1 else 2] or min(w, h) < 1:
+    known = colours == 3 and terms in _RTI_TERMS.get((kind, basis), ()) and size in ((1,) if basis == 1 else (1, 4))
+    if not known or min(w, h) < 1:
         raise InputError(f"{path}: {w}x{h} pixels, {colours} colours, {terms} terms, basis {basis}, {size} bytes: "
                          "only three colours with 4, 9 or 16 harmonics or 6 polynomials each can be read")
     return kind, basis, w, h, terms, size

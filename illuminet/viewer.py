@@ -304,7 +304,7 @@ def to_html(self:Relightable,
             path='viewer.html', # the file to write
             title:str=None, # shown in the page; None: the file's name
             normals=True, # show them? True: from its photos or its pictures; or a `Capture`, or (h, w, 3)
-            planes=None, # of 8 bits, a multiple of 3, for what has none; None: as few as leave two grey levels; or `WebPlanes`
+            planes=None, # of 8 bits, for what has none; None: as few as leave two grey levels; or `WebPlanes`
             side:int=1600, # longest side of the pictures, at most
             within:float=None, # seconds that sampling the model may take; None: any time
             ) -> Path: # the file, or None if it would take longer

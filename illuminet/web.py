@@ -235,7 +235,7 @@ def _page_html(title, kind, layout, normals) -> str: # escaped, type of the bund
     return _page.format(title=title, openlime=OPENLIME, type=layer, layout=layout, normals=shown)
 
 # %% ../nbs/41_web.ipynb #2297bbac
-_names = re.compile(r'info\.json|index\.html|(plane_\d+|normals)(\.jpg|\.dzi|_files)|(plane_\d+|normals|planes)\.tz[ib]')
+_names = re.compile(r'info\.json|index\.html|(plane_\d+|normals)(\.jpg|\.dzi|_files|\.tz[ib])|planes\.tz[ib]')
 
 # %% ../nbs/41_web.ipynb #612dc025
 def _is_ours(file) -> bool:
