@@ -376,20 +376,27 @@ def _near_lamps(cap):
         yield Finding('near lamps', 'warning', [], 1/slope, f"light falls off over the picture: lamps are at about {1/slope:.1f} half diagonals",
                       "give positions of the lamps, or move them farther away")
 
-# %% ../nbs/56_check.ipynb #ab7e6456
-def _fine(tiles): # (k, h, w) -> (k, h, w)
-    "Return the finest structure of tiles"
+# %% ../nbs/56_check.ipynb #1ee4a020
+_FINE,_COARSE = (.7, 1.6), (2.5, 5.)    # pixels: two bands of structure, each between two blurs
+
+def _band(tiles, blurs): # (n, k, h, w), two numbers -> (n, p)
+    "Return the structure of tiles between two blurs"
     log = np.log(np.maximum(tiles, 0)+.03)
-    return np.stack([gaussian_filter(o, .7)-gaussian_filter(o, 1.6) for o in log])
+    narrow,wide = (gaussian_filter(log, (0, 0, o, o)) for o in blurs)
+    return (narrow-wide).reshape(len(tiles), -1)
+
+def _shown(structure, weights): # (n, p), (n, n) -> (n,) logarithm
+    "Return how much of the predicted structure each photo shows"
+    predicted = weights@structure
+    share = (structure*predicted).sum(1)/np.maximum((predicted*predicted).sum(1), 1e-9)
+    return np.log(np.maximum(share, .02))
 
 def _sharpness(tiles, # (n, k, h, w) grey
                lights, # (n, 3)
                ) -> np.ndarray: # (n,) logarithm; 0 is as sharp as predicted
-    "Return the share of predicted fine structure that each photo shows"
-    fine = np.stack([*map(_fine, tiles)]).reshape(len(tiles), -1)
-    predicted = _left_out(_terms(lights))@fine
-    share = (fine*predicted).sum(1)/np.maximum((predicted*predicted).sum(1), 1e-9)
-    return np.log(np.maximum(share, .02))
+    "Return the share of fine structure that each photo shows, over that of coarse structure"
+    weights = _left_out(_terms(lights))
+    return _shown(_band(tiles, _FINE), weights) - _shown(_band(tiles, _COARSE), weights)
 
 # %% ../nbs/56_check.ipynb #d855c400
 def _blurred(tiles, lights, names):
@@ -399,7 +406,7 @@ def _blurred(tiles, lights, names):
     near = np.argsort(-(lights@lights.T), axis=1)[:,1:7]
     sharp = sharp - np.median(sharp[near], axis=1)
     usual = 1.5*np.median(np.abs(sharp))
-    bad = np.flatnonzero(sharp < -max(.6, 5*usual))
+    bad = np.flatnonzero(sharp < -max(.5, 5*usual))
     if bad.size:
         yield Finding('blurred', 'warning', [names[i] for i in bad], float(np.exp(sharp[bad].min())), f"fine structure is down to {100*np.exp(sharp[bad].min()):.0f} % of the expected",
                       "refocus or steady the camera and take them again, or leave them out")
