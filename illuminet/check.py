@@ -406,7 +406,7 @@ def _blurred(tiles, lights, names):
     near = np.argsort(-(lights@lights.T), axis=1)[:,1:7]
     sharp = sharp - np.median(sharp[near], axis=1)
     usual = 1.5*np.median(np.abs(sharp))
-    bad = np.flatnonzero(sharp < -max(.5, 5*usual))
+    bad = np.flatnonzero(sharp < -max(.5, 3.5*usual))
     if bad.size:
         yield Finding('blurred', 'warning', [names[i] for i in bad], float(np.exp(sharp[bad].min())), f"fine structure is down to {100*np.exp(sharp[bad].min()):.0f} % of the expected",
                       "refocus or steady the camera and take them again, or leave them out")
