@@ -7,7 +7,7 @@ __all__ = ['RenderKind', 'RenderMaterial', 'RenderLights', 'RenderSize', 'InfoPa
            'CheckOut', 'render_command', 'info', 'align_command', 'check_command']
 
 # %% ../nbs/64_capture_commands.ipynb #8a84e24e
-import warnings
+import math, warnings
 from pathlib import Path
 from typing import Annotated
 import typer
@@ -141,17 +141,23 @@ Folder = Annotated[Path, _path_argument("Folder of photos, with or without a lig
 Skip = Annotated[list[str], typer.Option(metavar='NAME', help="Leave out this photo; may be repeated.")]
 Least = Annotated[float, _number_option("Leave photos as they are that moved less.", 'PIXELS', min=0)]
 
+# %% ../nbs/64_capture_commands.ipynb #bbf368f5
+def _move_of(name, move) -> dict: # name of a photo, four numbers
+    "Describe how a photo moved"
+    x,y,s,r = move
+    return dict(photo=name, right=round(x, 2), down=round(y, 2), turn_deg=round(math.degrees(r), 3), scale=round(1+s, 5))
+
 # %% ../nbs/64_capture_commands.ipynb #650d86c9
-@app.command('align', epilog=_examples('illuminet align coin/ --out aligned', 'illuminet align coin/ --out aligned --skip IMG_0007.JPG'))
+@app.command('align', epilog=_examples('illuminet align coin/ --out aligned',
+                                       'illuminet align coin/ --out aligned --skip IMG_0007.JPG'))
 def align_command(path:Folder, out:Out=Path('aligned'), skip:Skip=(), least:Least=.5, as_json:Json=False):
     "Register photos that moved, whatever their light, and crop them."
     _check_out(out)
     with _working('registering'):
         from illuminet.align import align_folder
         res = align_folder(path, out, skip, least)
-    moved = [dict(photo=n, right=round(float(x), 2), down=round(float(y), 2), turn_deg=round(float(r)*180/3.14159265, 3), scale=round(1+float(s), 5))
-             for n,(x,y,s,r),o in zip(res.names, res.moves, res.moved) if o]
-    about = dict(out=out, photos=len(res.names), moved=moved, size='{}x{}'.format(*res.crop[2:]), least_moved=round(float(min(res.sizes)), 2))
+    moved = [_move_of(*o[:2]) for o in zip(res.names, res.moves.tolist(), res.moved) if o[2]]
+    about = dict(out=out, photos=len(res.names), size='{}x{}'.format(*res.crop[2:]), moved=moved)
     _print_result(about, as_json)
 
 # %% ../nbs/64_capture_commands.ipynb #b8d40338
@@ -175,6 +181,6 @@ def check_command(path:Folder, white:White=None, out:CheckOut=None, as_json:Json
     with _working('checking'):
         from illuminet.check import check_capture
         found = check_capture(path, white=white, out=out)
-    if as_json: return _print_result(dict(path=path, findings=[o._asdict() for o in found], **dict(out=out) if out else {}), True)
+    if as_json: return _print_result(dict(path=path, out=out, findings=[o._asdict() for o in found]), True)
     for o in found: _print(str(o))
     if not found: _print('nothing found')
