@@ -375,7 +375,8 @@ def _busy_boxes(greys, # n small photos
                 ) -> list: # of `_Box`
     "Return full-size tiles: in each cell of a grid, the place with the most structure"
     h,w = greys[0].shape
-    busy = np.mean([np.abs(np.gradient(gaussian_filter(np.log(o+.05), 1))).sum(0) for o in greys[::max(1, len(greys)//12)]], 0)
+    some = greys[::max(1, len(greys)//12)]
+    busy = np.mean([np.abs(np.gradient(gaussian_filter(np.log(o+.05), 1))).sum(0) for o in some], 0)
     scale,side = hw[0]/h, min(_TILE, min(hw)//2)
     busy,boxes = gaussian_filter(busy, side/scale/3), []
     for rows in np.array_split(np.arange(h), k):
@@ -393,8 +394,10 @@ def _at_full_size(photos, greys, fit): # `_Photos`, n small photos, `_Fit` in pi
     def tiles_at(moves): return np.stack([_tiles(photos.read(i, None), o, boxes) for i,o in enumerate(moves)])
     return _rounds(tiles_at, fit.moves, _centres(boxes, *hw), weights, *hw)
 
-# %% ../nbs/07_align.ipynb #b5944226
-_MOST_TURN,_MOST_SCALE,_MOST_SHIFT = np.radians(5), .05, .2     # of a movement that is taken for true; the last is a share of the picture
+# %% ../nbs/07_align.ipynb #e443d878
+_MOST_TURN = np.radians(5)
+_MOST_SCALE = .05
+_MOST_SHIFT = .2   # of the shorter side
 
 def _objections(fit, hw, few): # `_Fit`, height and width, tiles that have to agree -> n strings, '' where there is none
     "Return why movements cannot be trusted"
@@ -433,7 +436,9 @@ def _in_memory(cap, # `Capture`
                ) -> _Photos:
     "Read the photos of a capture in memory"
     hw = cap.shape[1:3]
-    def read(i, side): return cap[i]._with(images=_resize(cap.images[i], _fit(hw[::-1], side))[None]).float(linear=False)[0].mean(-1)
+    def read(i, side):
+        small = _resize(cap.images[i], _fit(hw[::-1], side))
+        return cap._with(images=small[None]).float(linear=False)[0].mean(-1)
     return _Photos(read, cap.names, cap.lights, hw)
 
 def find_movement(cap, # `Capture`; its lights may be unknown
@@ -448,7 +453,7 @@ def _crop(moves, # (n, 4), zeros for photos that stay
           h, w,
           ) -> _Box:
     "Return the area that all photos show"
-    d = _corners(moves, h, w)                                                # top left, top right, bottom left, bottom right
+    d = _corners(moves, h, w)                                                # two at the top, two at the bottom
     def room(outwards): return int(np.ceil(max(0, outwards.max()-1e-3))) + bool(np.any(moves) and outwards.max() > 1e-3)
     top,bottom,left,right = (room(o) for o in (-d[:,:2,1], d[:,2:,1], -d[:,::2,0], d[:,1::2,0]))
     if h-top-bottom < h/2 or w-left-right < w/2:
@@ -475,8 +480,9 @@ def _final_moves(found, names): # `Movement`, n names -> (n, 4)
         listed = _some([f'{names[i]} ({found.objections[i]})' for i in bad])
         raise InputError(f"align: cannot be registered: {listed}: leave them out (skip), or take them again")
     if bad:
-        warnings.warn(_printable(f"align: {_some([names[i] for i in bad])}: not registered "
-                                 f"({found.objections[bad[0]]}): left as they are, since no other photo moved"), UserWarning, stacklevel=3)
+        text = (f"align: {_some([names[i] for i in bad])}: not registered ({found.objections[bad[0]]}): "
+                "left as they are, since no other photo moved")
+        warnings.warn(_printable(text), UserWarning, stacklevel=3)
     moved = found.moved & [not o for o in found.objections]
     return np.where(moved[:,None], found.moves, 0)
 
@@ -516,7 +522,8 @@ def __str__(self:Alignment):
     lines = [f"{self.moved.sum()} of {_counted(len(self.moved), 'photo')} moved; all show {w}x{h} pixels"]
     for i in np.flatnonzero(self.moved):
         tx,ty,s,r = self.moves[i]
-        lines.append(_printable(f"{self.names[i]}: {tx:+.2f} right, {ty:+.2f} down, {np.degrees(r):+.2f}°, x {1+s:.4f}"))
+        how = f"{tx:+.2f} right, {ty:+.2f} down, {np.degrees(r):+.2f}°, scale {1+s:.4f}"
+        lines.append(_printable(f"{self.names[i]}: {how}"))
     return '\n'.join(lines)
 
 # %% ../nbs/07_align.ipynb #6901cf77

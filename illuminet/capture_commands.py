@@ -233,11 +233,11 @@ def lights_command(folder:PhotoFolder, out:LightsOut=None, sheet:SheetOut=None, 
 # %% ../nbs/64_capture_commands.ipynb #c5d3fcae
 Least = Annotated[float, _number_option("Leave photos as they are that moved less.", 'PIXELS', min=0)]
 
-def _movements(res) -> list: # `Alignment` -> of dicts
-    "Return the photos that moved, and by how much"
-    moves = zip(res.names, res.moves, res.moved)
-    return [dict(photo=name, right=round(float(x), 2), down=round(float(y), 2), turn_deg=round(math.degrees(turn), 3),
-                 scale=round(1+float(scale), 5)) for name,(x,y,scale,turn),moved in moves if moved]
+def _move_of(name, move) -> dict: # name of a photo; right, down, scale, turn
+    "Describe how a photo moved"
+    x,y,scale,turn = move
+    return dict(photo=name, right=round(x, 2), down=round(y, 2), turn_deg=round(math.degrees(turn), 3),
+                scale=round(1+scale, 5))
 
 # %% ../nbs/64_capture_commands.ipynb #650d86c9
 @app.command('align', epilog=_examples('illuminet align coin/ --out aligned',
@@ -248,8 +248,9 @@ def align_command(path:PhotoFolder, out:Out=Path('aligned'), skip:Skip=None, lea
     with _working('registering'):
         from illuminet.align import align_folder
         res = align_folder(path, out, skip or (), least)
-    about = dict(out=out, photos=len(res.names), moved=_movements(res), size='{}x{}'.format(*res.crop[2:]))
-    _print_result(about | dict(least_moved=round(float(min(res.sizes)), 2)), as_json)
+    moved = [_move_of(*o[:2]) for o in zip(res.names, res.moves.tolist(), res.moved) if o[2]]
+    about = dict(out=out, photos=len(res.names), size='{}x{}'.format(*res.crop[2:]), moved=moved)
+    _print_result(about, as_json)
 
 # %% ../nbs/64_capture_commands.ipynb #b8d40338
 def _four(text): # str -> list of int, or None

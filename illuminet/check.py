@@ -18,7 +18,8 @@ from .images import _counted
 from .capture import *
 from .capture import _some
 from .viz import _draw_dome, _Fig, _save, _show, _style, _u8
-from .align import _busy_boxes, _Folder, _in_memory, _left_out, _movement, _photos_to_align, _small, _terms, _tiles
+from .align import _busy_boxes, _Folder, _in_memory, _left_out, _movement, _photos_to_align, _small
+from .align import _terms, _tiles
 from .photometry import *
 
 # %% ../nbs/56_check.ipynb #48be720c
@@ -43,7 +44,7 @@ def _few(lights): # (n, 3)
     n = len(lights)
     if n >= 12: return
     severity = 'error' if n < 6 else 'warning'
-    yield Finding('few lights', severity, [], n, f"{_counted(n, 'light')}", "take 12 or more; 40 to 60 for a glossy surface")
+    yield Finding('few lights', severity, [], n, _counted(n, 'light'), "take 12 or more; 40 to 60 for a glossy surface")
 
 # %% ../nbs/56_check.ipynb #bccb0bea
 def _below(lights, names):
@@ -51,7 +52,8 @@ def _below(lights, names):
     low = np.flatnonzero(lights[:,2] < 0)
     if low.size:
         yield Finding('below the horizon', 'warning', [names[i] for i in low], float(lights[low,2].min()),
-                      f"{_counted(len(low), 'light')} with z < 0", "z points to the camera: check its sign, or leave them out")
+                      f"{_counted(len(low), 'light')} with z < 0",
+                      "z points to the camera: check its sign, or leave them out")
 
 # %% ../nbs/56_check.ipynb #a22dc4af
 def _widest_gap(lights): # (n, 3) -> degrees, the azimuth in the middle of the gap
@@ -70,7 +72,8 @@ def _shape(lights): # (n, 3) -> name, figure in degrees, text; or None
     cone = np.degrees(np.arccos(np.clip(lights@middle, -1, 1)).max())
     if cone < 25: return 'cluster', cone, f"all lights lie within {cone:.0f}° of each other's middle"
     elevation = np.degrees(to_angles(lights)[1])
-    if (span := np.ptp(elevation)) < 12: return 'ring', span, f"all lights are between {elevation.min():.0f}° and {elevation.max():.0f}° high"
+    lowest,highest = elevation.min(), elevation.max()
+    if highest-lowest < 12: return 'ring', highest-lowest, f"all lights are between {lowest:.0f}° and {highest:.0f}° high"
     off = np.abs(lights@np.linalg.svd(lights)[2][2])
     if off.max() < .15: return 'arc', np.degrees(off.max()), "all lights lie on one arc over the object"
     gap,at = _widest_gap(lights)
@@ -85,36 +88,46 @@ def _hole(lights, # (n, 3)
     azimuth,elevation = to_angles(grid[near.argmax()])
     return float(near.max()), float(np.degrees(azimuth[0])) % 360, float(np.degrees(elevation[0]))
 
-# %% ../nbs/56_check.ipynb #e9f1f309
+# %% ../nbs/56_check.ipynb #285a0cff
+def _gap(lights, remedy): # (n, 3), what to do
+    "Find out whether the dome has a hole"
+    far,azimuth,elevation = _hole(lights)
+    if far > 35:
+        where = f"azimuth {azimuth:.0f}°, elevation {elevation:.0f}°"
+        yield Finding('gap', 'warning', [], far, f"no light within {far:.0f}° of {where}", remedy)
+
+# %% ../nbs/56_check.ipynb #c67eceb9
 def _coverage(lights, names): # (n, 3), n names
     "Find what is missing on the dome"
     yield from _few(lights)
     yield from _below(lights, names)
     remedy = "add lights there; until then trust no relighting outside, and prefer few terms"
     if shape := _shape(lights): yield Finding(shape[0], 'warning', [], shape[1], shape[2], remedy)
-    elif len(lights) >= 6 and (hole := _hole(lights))[0] > 35:
-        yield Finding('gap', 'warning', [], hole[0], f"no light within {hole[0]:.0f}° of azimuth {hole[1]:.0f}°, elevation {hole[2]:.0f}°", remedy)
+    elif len(lights) >= 6: yield from _gap(lights, remedy)
     elevation = np.degrees(to_angles(lights)[1])
-    if elevation.min() > 35:
-        yield Finding('no low light', 'note', [], float(elevation.min()), f"the lowest light is {elevation.min():.0f}° high", "fine relief shows at 15° to 25°")
-    if elevation.max() < 55:
-        yield Finding('no high light', 'note', [], float(elevation.max()), f"the highest light is {elevation.max():.0f}° high", "add one near the camera")
+    lowest,highest = float(elevation.min()), float(elevation.max())
+    if lowest > 35:
+        yield Finding('no low light', 'note', [], lowest, f"the lowest light is {lowest:.0f}° high",
+                      "fine relief shows at 15° to 25°")
+    if highest < 55:
+        yield Finding('no high light', 'note', [], highest, f"the highest light is {highest:.0f}° high",
+                      "add one near the camera")
 
-# %% ../nbs/56_check.ipynb #1a00f5ad
+# %% ../nbs/56_check.ipynb #25979ea7
 def _same_lights(lights, names):
     "Find lights that are there twice"
     same = np.degrees(np.arccos(np.clip(lights@lights.T, -1, 1))) < .1
     first = same.argmax(1)
     twice = [i for i in range(len(lights)) if first[i] < i]
     if twice:
-        yield Finding('same light twice', 'warning', [n for i in twice for n in (names[first[i]], names[i])], len(twice),
+        both = [names[k] for i in twice for k in (first[i], i)]
+        yield Finding('same light twice', 'warning', both, len(twice),
                       f"{_counted(len(twice), 'light')} equal to an earlier one", "check these lines of the .lp")
 
-# %% ../nbs/56_check.ipynb #a296cb02
+# %% ../nbs/56_check.ipynb #6a626a26
 class _Look(NamedTuple):
     "What is seen in one photo"
     clipped:float # share of pixels with a channel at its maximum
-    black:float # share of pixels that are black
     level:float # mean, display-coded, 0..1
     eight:bool # 16 bits that hold only 8
     blocks:float # how much steps between blocks of 8 exceed others, as a factor
@@ -127,7 +140,7 @@ def _blockiness(grey): # (h, w)
     mean = steps.reshape(len(steps), -1, 8).mean((0, 1))
     return float((mean[7]+1e-6)/(np.delete(mean, 7).mean()+1e-6))
 
-# %% ../nbs/56_check.ipynb #748ed602
+# %% ../nbs/56_check.ipynb #680aa753
 def _look(image, # (h, w, 3) as stored
           mask, # (h, w) bool, or None
           ) -> _Look:
@@ -136,10 +149,10 @@ def _look(image, # (h, w, 3) as stored
     inside = values.reshape(-1, 3) if mask is None or mask.shape != image.shape[:2] else values[mask]
     step = np.ptp(image.ravel()) if image.dtype == np.uint16 else 0
     eight = step > 256 and any((image % k == 0).all() for k in (256, 257))
-    return _Look(float((inside.max(1) > .995).mean()), float((inside.max(1) < .01).mean()), float(inside.mean()), bool(eight),
-                 _blockiness(values[...,1]))
+    clipped,level = float((inside.max(1) > .995).mean()), float(inside.mean())
+    return _Look(clipped, level, bool(eight), _blockiness(values[...,1]))
 
-# %% ../nbs/56_check.ipynb #4ab67b91
+# %% ../nbs/56_check.ipynb #a30f5180
 def _too_dark(looks): # n of `_Look` -> (n,) bool
     level = np.array([o.level for o in looks])
     return (level < .01) | (level < .08*np.median(level))
@@ -148,23 +161,28 @@ def _exposure(looks, names):
     "Find clipped and black photos"
     clipped = np.array([o.clipped for o in looks])
     if (bad := np.flatnonzero(clipped > .1)).size:
-        yield Finding('clipped', 'warning', [names[i] for i in bad], float(clipped.max()), f"up to {100*clipped.max():.0f} % of the pixels are clipped",
+        yield Finding('clipped', 'warning', [names[i] for i in bad], float(clipped.max()),
+                      f"up to {100*clipped.max():.0f} % of the pixels are clipped",
                       "expose less, or leave these out for normals")
     if (bad := np.flatnonzero(_too_dark(looks))).size:
         darkest = min(o.level for o in looks)
-        yield Finding('dark', 'error', [names[i] for i in bad], darkest, f"{_counted(len(bad), 'photo')} almost black (mean {darkest:.3f} of 1)",
+        yield Finding('dark', 'error', [names[i] for i in bad], darkest,
+                      f"{_counted(len(bad), 'photo')} almost black (mean {darkest:.3f} of 1)",
                       "the lamp did not fire, or the light is below the edge: leave them out")
 
-# %% ../nbs/56_check.ipynb #32c7331e
+# %% ../nbs/56_check.ipynb #e972d8fd
 def _coding(looks, names):
     "Find photos with fewer bits than they seem to have, and strong JPEG compression"
     if all(o.eight for o in looks):
-        yield Finding('8 bits in 16', 'note', [], 8, "16-bit files hold 8 bits", "export the raw files with 16 bits, or use 8-bit files")
+        yield Finding('8 bits in 16', 'note', [], 8, "16-bit files hold 8 bits",
+                      "export the raw files with 16 bits, or use 8-bit files")
     blocks = np.median([o.blocks for o in looks])
     if blocks > 1.25:
-        yield Finding('JPEG blocks', 'note', [], float(blocks), f"steps between JPEG blocks are {blocks:.1f} times as large as within", "export with quality 95 or more, or as TIFF")
+        yield Finding('JPEG blocks', 'note', [], float(blocks),
+                      f"steps between JPEG blocks are {blocks:.1f} times as large as within",
+                      "export with quality 95 or more, or as TIFF")
 
-# %% ../nbs/56_check.ipynb #fd95c06e
+# %% ../nbs/56_check.ipynb #6547eb10
 class _Shading(NamedTuple):
     "Small photos without their albedo"
     ratio:np.ndarray # (n, p) linear brightness over the mean of all photos
@@ -179,7 +197,7 @@ def _thumbnails(cap, side=32): # `Capture` -> (n, h, w, 3) linear, (h, w) bool
     on = np.ones(hw, bool) if cap.mask is None else resize(cap.mask.astype(float), hw, anti_aliasing=True) > .5
     return x, on if on.any() else ~on
 
-# %% ../nbs/56_check.ipynb #eb77f798
+# %% ../nbs/56_check.ipynb #67801cad
 def _shading(cap): # `Capture`
     "Return the shading of a capture at a small size"
     x,on = _thumbnails(cap)
@@ -188,7 +206,7 @@ def _shading(cap): # `Capture`
     lit = mean > .05*np.median(mean)
     return _Shading(np.minimum(grey[:,lit]/np.maximum(mean[lit], 1e-6), 6), cap.lights)
 
-# %% ../nbs/56_check.ipynb #91171751
+# %% ../nbs/56_check.ipynb #88755c17
 def _alike(a, b): # (n, p), (m, p) -> (n, m)
     "Return the correlation of shadings"
     a,b = (o-o.mean(1, keepdims=True) for o in (a, b))
@@ -201,12 +219,13 @@ def _without(ratio, terms, i): # (n, p), (n, k) -> (k, p)
     t = terms[rest]
     return np.linalg.solve(t.T@t + 1e-3*len(t)*np.eye(t.shape[1]), t.T@ratio[rest])
 
-# %% ../nbs/56_check.ipynb #1c2fe369
+# %% ../nbs/56_check.ipynb #b1afbf8d
 def _explained(shading, # `_Shading`
                candidates, # (m, 3)
                ) -> tuple: # correlation with the own light (n,), with each candidate (n, m)
     "Compare each photo with what the others predict under other lights"
-    terms,theirs = _terms(shading.lights), _terms_like(candidates, len(shading.lights))
+    terms = _terms(shading.lights)
+    theirs = _terms(candidates)[:,:terms.shape[1]]
     own,other = [], []
     for i,ratio in enumerate(shading.ratio):
         fit = _without(shading.ratio, terms, i)
@@ -214,10 +233,7 @@ def _explained(shading, # `_Shading`
         other.append(_alike(ratio[None], theirs@fit)[0])
     return np.array(own), np.array(other)
 
-def _terms_like(candidates, n): # as many terms as n lights have
-    return _terms(candidates) if n >= 12 else _terms(candidates[:1])[:0] if not len(candidates) else np.stack([_terms(o[None])[0] for o in candidates])
-
-# %% ../nbs/56_check.ipynb #e742ee42
+# %% ../nbs/56_check.ipynb #77c3827c
 def _wrong_lights(shading, names):
     "Find photos whose shading contradicts their lights"
     n = len(names)
@@ -228,12 +244,14 @@ def _wrong_lights(shading, names):
     angle = np.degrees(np.arccos(np.clip((grid[best]*shading.lights).sum(1), -1, 1)))
     gain = other.max(1) - own
     bad = np.flatnonzero((angle > max(25, 3*np.median(angle))) & (gain > max(.25, 4*np.median(gain))))
-    if np.median(own) > .7: yield from _misfits(own, other, bad, names)       # else shading is too faint to judge single photos
-    if np.median(own) < .3:
-        yield Finding('lights and photos disagree', 'error', [], float(np.median(own)),
-                      f"photos look like their predictions only to {np.median(own):.2f} (correlation)", "check the order of the photos against the .lp")
+    usual = float(np.median(own))
+    if usual > .7: yield from _misfits(own, other, bad, names)                # else shading is too faint to judge one photo
+    if usual < .3:
+        yield Finding('lights and photos disagree', 'error', [], usual,
+                      f"photos look like their predictions only to {usual:.2f} (correlation)",
+                      "check the order of the photos against the .lp")
 
-# %% ../nbs/56_check.ipynb #648016f4
+# %% ../nbs/56_check.ipynb #172f0f3e
 def _misfits(own, other, bad, names): # (n,), (n, n+), numbers of photos, n names
     "Name swapped pairs, and single photos with a wrong light"
     left = [*bad]
@@ -246,10 +264,11 @@ def _misfits(own, other, bad, names): # (n,), (n, n+), numbers of photos, n name
             yield Finding('swapped lights', 'error', [names[i], names[j]], float(other[i,j]-own[i]),
                           "each of two photos fits the light of the other", "swap their lines in the .lp")
         else:
-            yield Finding('wrong light', 'error', [names[i]], float(own[i]), f"the photo looks like its prediction only to {own[i]:.2f} (correlation)",
+            yield Finding('wrong light', 'error', [names[i]], float(own[i]),
+                          f"the photo looks like its prediction only to {own[i]:.2f} (correlation)",
                           "check its line in the .lp, or leave it out")
 
-# %% ../nbs/56_check.ipynb #7d3ef577
+# %% ../nbs/56_check.ipynb #6f3811d7
 def _curls(normals): # (h, w, 3); zeros where there is none -> dict: arrangement of the axes -> misfit
     "Return how badly normals make a surface, for other arrangements of the axes"
     nz = np.maximum(normals[...,2], .2)
@@ -258,19 +277,21 @@ def _curls(normals): # (h, w, 3); zeros where there is none -> dict: arrangement
     px,py,qx,qy = (np.gradient(o, axis=k)*s for o in (p, q) for k,s in ((1, 1), (0, -1)))
     inside = gaussian_filter(on.astype(float), 2) > .99
     def misfit(curl): return float(np.median(np.abs(curl[inside]))) if inside.any() else np.nan
-    return {'': misfit(py-qx), 'x or y mirrored': misfit(py+qx), 'x and y exchanged': misfit(qy-px), 'x and y exchanged and one mirrored': misfit(qy+px)}
+    return {'': misfit(py-qx), 'x or y mirrored': misfit(py+qx),
+            'x and y exchanged': misfit(qy-px), 'x and y exchanged and one mirrored': misfit(qy+px)}
 
-# %% ../nbs/56_check.ipynb #99c6816d
+# %% ../nbs/56_check.ipynb #15c0c024
 def _axes(cap): # `Capture`, small
     "Find out whether the axes of the lights are mirrored or exchanged"
     if len(cap) < 6 or np.linalg.svd(cap.lights, compute_uv=False)[2] < .1: return
     misfit = _curls(normals(cap))
     best = min(misfit, key=misfit.get)
     if best and misfit[best] < .75*misfit['']:
-        yield Finding('axes of the lights', 'error', [], misfit['']/max(misfit[best], 1e-9), f"the normals make a surface only with {best}",
+        yield Finding('axes of the lights', 'error', [], misfit['']/max(misfit[best], 1e-9),
+                      f"the normals make a surface only with {best}",
                       "in a .lp, x points right and y to the top of the picture")
 
-# %% ../nbs/56_check.ipynb #a4143a4b
+# %% ../nbs/56_check.ipynb #324b0fb8
 def _levels(cap): # `Capture` -> (n,), (n, 3): logarithms
     "Return brightness and colour of each photo"
     x,on = _thumbnails(cap)
@@ -283,7 +304,7 @@ def _smooth_terms(lights): # (n, 3) -> (n, k)
     z = np.maximum(lights[:,2], .05)
     return np.c_[_terms(lights), np.log(z)] if len(lights) < 20 else np.c_[_terms(lights), np.log(z), z]
 
-# %% ../nbs/56_check.ipynb #90ddfcfd
+# %% ../nbs/56_check.ipynb #02c1656d
 def _trend(values, # (n,)
            lights, # (n, 3)
            ) -> tuple: # change over the session, and how many times its error
@@ -299,7 +320,7 @@ def _trend(values, # (n,)
     error = np.sqrt(((values-change*time)**2).sum()/max(1, n-terms.shape[1]-1)/power)
     return float(change), float(abs(change)/max(error, 1e-9))
 
-# %% ../nbs/56_check.ipynb #9629e54e
+# %% ../nbs/56_check.ipynb #9ef9cb21
 def _lamps(cap, names):
     "Find lamps that are stronger or weaker than the others, and drift"
     if len(names) < 12: return
@@ -310,29 +331,33 @@ def _lamps(cap, names):
     if bad.size:
         worst = bad[np.abs(off[bad]).argmax()]
         yield Finding('exposure differs', 'warning', [names[i] for i in bad], float(np.exp(off[worst])),
-                      f"up to {np.exp(off[worst]):.2f} times as bright as the others let expect", "expose all alike, or correct with a white card or equalise()")
+                      f"up to {np.exp(off[worst]):.2f} times as bright as the others let expect",
+                      "expose all alike, or correct with a white card or equalise()")
     yield from _drifts(level, colour, cap.lights)
 
-# %% ../nbs/56_check.ipynb #07e783de
+# %% ../nbs/56_check.ipynb #f3479999
 def _drifts(level, colour, lights): # (n,), (n, 3): logarithms; (n, 3)
     "Find a drift of strength and colour"
     change,sure = _trend(level, lights)
     if abs(change) > .1 and sure > 7:
-        yield Finding('drift of strength', 'warning', [], float(np.expm1(change)), f"lamps change by {100*np.expm1(change):+.0f} % over the session",
+        yield Finding('drift of strength', 'warning', [], float(np.expm1(change)),
+                      f"lamps change by {100*np.expm1(change):+.0f} % over the session",
                       "let the lamp warm up; correct with a white card or equalise()")
     changes = [_trend(o, lights) for o in colour.T]
     k = max(range(3), key=lambda k: abs(changes[k][0]))
     if abs(changes[k][0]) > .04 and changes[k][1] > 5:
-        yield Finding('drift of colour', 'warning', [], float(np.expm1(changes[k][0])), f"{'red green blue'.split()[k]} changes by {100*np.expm1(changes[k][0]):+.0f} % over the session",
+        share,channel = float(np.expm1(changes[k][0])), ('red', 'green', 'blue')[k]
+        yield Finding('drift of colour', 'warning', [], share, f"{channel} changes by {100*share:+.0f} % over the session",
                       "fix the white balance; correct with a white card or equalise()")
 
-# %% ../nbs/56_check.ipynb #a105b5f0
+# %% ../nbs/56_check.ipynb #837ff26b
 def _card(box, hw): # (x, y, w, h), height and width -> two slices
     "Return rows and columns of a card"
     try: x,y,w,h = (int(o) for o in box)
     except (TypeError, ValueError): raise InputError(f"white: {box!r}: give x, y, width, height in pixels") from None
     if w < 3 or h < 3 or x < 0 or y < 0 or x+w > hw[1] or y+h > hw[0]:
-        raise InputError(f"white: {x},{y},{w},{h} in photos of {hw[1]}x{hw[0]}: give a card of 3x3 pixels or more inside")
+        raise InputError(f"white: {x},{y},{w},{h} in photos of {hw[1]}x{hw[0]}: "
+                         "give a card of 3x3 pixels or more inside")
     return slice(y, y+h), slice(x, x+w)
 
 def white_card(cap, # `Capture`
@@ -343,15 +368,16 @@ def white_card(cap, # `Capture`
     card = cap[:]._with(images=cap.images[:,*_card(box, cap.shape[1:3])], mask=None).float(linear=True)
     level = np.median(card.reshape(len(cap), -1, 3), axis=1)
     cosine = cap.lights@as_lights(facing)[0]
-    for bad,why in ((level.max(1) > .98, 'clipped'), (level.min(1) < .005, 'black'), (cosine < .05, 'lit from its edge or from behind')):
+    faults = {'clipped': level.max(1) > .98, 'black': level.min(1) < .005, 'lit from its edge or from behind': cosine < .05}
+    for why,bad in faults.items():
         if bad.any():
             raise InputError(f"white: the card is {why} in {_some([cap.names[i] for i in np.flatnonzero(bad)])}: "
                              "leave these photos out, or choose another card")
     strength = level/cosine[:,None]
     return (strength/np.exp(np.log(strength).mean(0))).astype(np.float32)
 
-# %% ../nbs/56_check.ipynb #1c06fbf3
-def _fall_off(cap): # `Capture` -> 1/D in half diagonals of the picture, and the share of what is unexplained that it explains
+# %% ../nbs/56_check.ipynb #00a0f45b
+def _fall_off(cap): # `Capture` -> 1/D in half diagonals of the picture; share of the misfit that it explains
     "Estimate the fall-off of near lamps"
     x,on = _thumbnails(cap, 16)
     grey = x.mean(-1)
@@ -367,31 +393,39 @@ def _fall_off(cap): # `Capture` -> 1/D in half diagonals of the picture, and the
     left = values - slope*product
     return float(slope), float(1 - np.abs(left).sum()/max(np.abs(values).sum(), 1e-9))
 
-# %% ../nbs/56_check.ipynb #79951a1a
+# %% ../nbs/56_check.ipynb #e1d504b4
 def _near_lamps(cap):
     "Find out whether lamps are near"
     if len(cap) < 12: return
     slope,share = _fall_off(cap)
     if slope > .06 and share > .1:
-        yield Finding('near lamps', 'warning', [], 1/slope, f"light falls off over the picture: lamps are at about {1/slope:.1f} half diagonals",
+        yield Finding('near lamps', 'warning', [], 1/slope,
+                      f"light falls off over the picture: lamps are at about {1/slope:.1f} half diagonals",
                       "give positions of the lamps, or move them farther away")
 
-# %% ../nbs/56_check.ipynb #ab7e6456
-def _fine(tiles): # (k, h, w) -> (k, h, w)
-    "Return the finest structure of tiles"
+# %% ../nbs/56_check.ipynb #8cd11a06
+_FINE,_COARSE = (.7, 1.6), (2.5, 5.)    # pixels: two bands of structure, each between two blurs
+
+def _band(tiles, blurs): # (n, k, h, w), two numbers -> (n, p)
+    "Return the structure of tiles between two blurs"
     log = np.log(np.maximum(tiles, 0)+.03)
-    return np.stack([gaussian_filter(o, .7)-gaussian_filter(o, 1.6) for o in log])
+    narrow,wide = (gaussian_filter(log, (0, 0, o, o)) for o in blurs)
+    return (narrow-wide).reshape(len(tiles), -1)
+
+def _shown(structure, weights): # (n, p), (n, n) -> (n,) logarithm
+    "Return how much of the predicted structure each photo shows"
+    predicted = weights@structure
+    share = (structure*predicted).sum(1)/np.maximum((predicted*predicted).sum(1), 1e-9)
+    return np.log(np.maximum(share, .02))
 
 def _sharpness(tiles, # (n, k, h, w) grey
                lights, # (n, 3)
                ) -> np.ndarray: # (n,) logarithm; 0 is as sharp as predicted
-    "Return the share of predicted fine structure that each photo shows"
-    fine = np.stack([*map(_fine, tiles)]).reshape(len(tiles), -1)
-    predicted = _left_out(_terms(lights))@fine
-    share = (fine*predicted).sum(1)/np.maximum((predicted*predicted).sum(1), 1e-9)
-    return np.log(np.maximum(share, .02))
+    "Return the share of fine structure that each photo shows, over that of coarse structure"
+    weights = _left_out(_terms(lights))
+    return _shown(_band(tiles, _FINE), weights) - _shown(_band(tiles, _COARSE), weights)
 
-# %% ../nbs/56_check.ipynb #d855c400
+# %% ../nbs/56_check.ipynb #70850a7d
 def _blurred(tiles, lights, names):
     "Find photos that are less sharp than the others"
     if len(names) < 9: return
@@ -399,17 +433,21 @@ def _blurred(tiles, lights, names):
     near = np.argsort(-(lights@lights.T), axis=1)[:,1:7]
     sharp = sharp - np.median(sharp[near], axis=1)
     usual = 1.5*np.median(np.abs(sharp))
-    bad = np.flatnonzero(sharp < -max(.6, 5*usual))
+    bad = np.flatnonzero(sharp < -max(.5, 3.5*usual))
     if bad.size:
-        yield Finding('blurred', 'warning', [names[i] for i in bad], float(np.exp(sharp[bad].min())), f"fine structure is down to {100*np.exp(sharp[bad].min()):.0f} % of the expected",
+        share = float(np.exp(sharp[bad].min()))
+        yield Finding('blurred', 'warning', [names[i] for i in bad], share,
+                      f"fine structure is down to {100*share:.0f} % of the expected",
                       "refocus or steady the camera and take them again, or leave them out")
 
-# %% ../nbs/56_check.ipynb #a8e22fed
+# %% ../nbs/56_check.ipynb #2f1d6ad6
 def _moved(found, names): # `Movement`
     "Find photos that moved"
     bad = np.flatnonzero(found.moved & [not o for o in found.objections])
     if bad.size:
-        yield Finding('moved', 'warning', [names[i] for i in bad], float(found.sizes[bad].max()), f"{_counted(len(bad), 'photo')} moved, by up to {found.sizes[bad].max():.1f} pixels",
+        most = float(found.sizes[bad].max())
+        yield Finding('moved', 'warning', [names[i] for i in bad], most,
+                      f"{_counted(len(bad), 'photo')} moved, by up to {most:.1f} pixels",
                       "register them: illuminet align FOLDER --out FOLDER")
 
 def _same_photos(cap, names): # `Capture`, small
@@ -418,10 +456,11 @@ def _same_photos(cap, names): # `Capture`, small
     pairs = [(i, j) for i in range(len(a)) for j in np.flatnonzero(np.abs(a[i+1:]-a[i]).mean(1) < .3/255)+i+1]
     pairs = [(i, j) for i,j in pairs if cap.lights[i]@cap.lights[j] < np.cos(np.radians(2))]
     if pairs:
-        yield Finding('same photo twice', 'error', [names[k] for o in pairs for k in o], len(pairs), f"{_counted(len(pairs), 'pair')} of equal photos with different lights",
+        yield Finding('same photo twice', 'error', [names[k] for o in pairs for k in o], len(pairs),
+                      f"{_counted(len(pairs), 'pair')} of equal photos with different lights",
                       "a photo was copied under a second name: put the right one there")
 
-# %% ../nbs/56_check.ipynb #75726663
+# %% ../nbs/56_check.ipynb #d2180d0a
 _COLOURS = dict(error='#c0392b', warning='#e07b39', note='#31688e')
 
 def _worst(found, k=6): # list of `Finding` -> name of a photo -> its gravest finding
@@ -440,7 +479,7 @@ def _draw_lights(ax, cap, worst):
         mine = [name in worst and worst[name].severity == severity for name in cap.names]
         if any(mine): ax.scatter(*cap.lights[mine,:2].T, s=34, c=colour, label=severity)
 
-# %% ../nbs/56_check.ipynb #4c237314
+# %% ../nbs/56_check.ipynb #554d9610
 @mpl.rc_context(_style)
 def show_findings(cap, # `Capture`
                   found, # list of `Finding`
@@ -462,7 +501,7 @@ def show_findings(cap, # `Capture`
         ax.set_xlabel(_printable(name)[-22:], size=7, labelpad=2)
     return _save(fig, out)
 
-# %% ../nbs/56_check.ipynb #3ac6cce0
+# %% ../nbs/56_check.ipynb #c502814f
 _WORK = 320   # pixels: longest side of the photos that most checks look at
 
 class _Checked(NamedTuple):
@@ -471,17 +510,19 @@ class _Checked(NamedTuple):
     looks:list # n of `_Look`
     photos:object # `_Photos` of align
     said:list # warnings of loading, str
+    whole:object # function that returns the whole capture
 
     def lit(self):
         "Return the same without the photos that are almost black"
         keep = np.flatnonzero(~_too_dark(self.looks))
         if len(keep) in (0, len(self.looks)): return self
         names,lights = [self.photos.names[i] for i in keep], self.photos.lights
-        photos = self.photos._replace(read=lambda i, side: self.photos.read(keep[i], side), names=names, lights=lights[keep])
-        return _Checked(self.small[keep], [self.looks[i] for i in keep], photos, self.said)
+        def read(i, side): return self.photos.read(keep[i], side)
+        photos = self.photos._replace(read=read, names=names, lights=lights[keep])
+        return _Checked(self.small[keep], [self.looks[i] for i in keep], photos, self.said, self.whole)
 
 def _from_memory(cap): # `Capture` -> `_Checked`
-    return _Checked(cap.resize(_WORK), [_look(o, cap.mask) for o in cap.images], _in_memory(cap), [])
+    return _Checked(cap.resize(_WORK), [_look(o, cap.mask) for o in cap.images], _in_memory(cap), [], lambda: cap)
 
 def _from_folder(path, linear): # -> `_Checked`
     "Read a capture as the checks need it"
@@ -492,30 +533,36 @@ def _from_folder(path, linear): # -> `_Checked`
         warnings.simplefilter('ignore')                                      # those of `Capture.load` again
         source = _Folder(_photos_to_align(path), linear)
     looks = [_look(source.read(i), None) for i in range(len(small))]
-    return _Checked(small, looks, source.photos(), [str(o.message) for o in said if issubclass(o.category, UserWarning)])
+    messages = [str(o.message) for o in said if issubclass(o.category, UserWarning)]
+    def whole(): return Capture.load(path, linear=linear)
+    return _Checked(small, looks, source.photos(), messages, whole)
 
-# %% ../nbs/56_check.ipynb #45323e93
+# %% ../nbs/56_check.ipynb #c07e2369
 def _sharp_tiles(photos): # `_Photos` -> (n, k, h, w)
     "Return full-size tiles of all photos"
     greys = _small(photos)
     boxes = _busy_boxes(greys, photos.hw)[::2]
     return np.stack([_tiles(photos.read(i, None), np.zeros(4), boxes) for i in range(len(photos.names))])
 
-def _loading(said): # warnings
-    for text in said: yield Finding('loading', 'warning', [], 0., *([*text.rsplit(': ', 1), 'see the message'][:2] if ': ' in text else [text, 'check it']))
+def _loading(said): # n messages, each ends in ': ' and what to do, or in a statement
+    "Turn warnings of loading into findings"
+    for text in said:
+        what,_,remedy = text.rpartition(': ')
+        yield Finding('loading', 'warning', [], 0., what or text, remedy if what else 'check whether that is meant')
 
-# %% ../nbs/56_check.ipynb #27175d4b
+# %% ../nbs/56_check.ipynb #b187a522
 def _by_card(white, lights, names): # (n, 3) strengths, (n, 3), n names
     "Find lamps that differ on a white card"
     log = np.log(white)
     grey = log.mean(1)
     bad = np.flatnonzero(np.abs(grey-np.median(grey)) > .2)
     if bad.size:
-        yield Finding('exposure differs', 'warning', [names[i] for i in bad], float(np.exp(grey[bad[0]])), f"{_counted(len(bad), 'lamp')} more than 20 % from the median on the card",
+        yield Finding('exposure differs', 'warning', [names[i] for i in bad], float(np.exp(grey[bad[0]])),
+                      f"{_counted(len(bad), 'lamp')} more than 20 % from the median on the card",
                       "correct the photos: equalise(capture, white_card(capture, box))")
     if len(names) >= 12: yield from _drifts(grey, log - grey[:,None], lights)
 
-# %% ../nbs/56_check.ipynb #147b7ebd
+# %% ../nbs/56_check.ipynb #fe60816d
 def _all_findings(c, white=None): # `_Checked`, strengths (n, 3) from a card
     "Yield all findings"
     names,lights = c.small.names, c.small.lights
@@ -537,7 +584,7 @@ def _all_findings(c, white=None): # `_Checked`, strengths (n, 3) from a card
     yield from _blurred(_sharp_tiles(c.photos), lights, names)
     yield from _moved(_movement(c.photos), names)
 
-# %% ../nbs/56_check.ipynb #6acb5936
+# %% ../nbs/56_check.ipynb #c1e3c3d1
 def check_capture(capture, # `Capture`, or the path of its folder or `.lp`
                   linear=None, # for a path: whether values are linear; None: as the PNG files say, else sRGB-coded
                   white=None, # x, y, width, height of a white card in the photos, pixels
@@ -547,7 +594,7 @@ def check_capture(capture, # `Capture`, or the path of its folder or `.lp`
     if isinstance(capture, Capture) and capture.lights is None:
         raise InputError("check: the lights of these photos are unknown: find them first (illuminet lights)")
     c = _from_memory(capture) if isinstance(capture, Capture) else _from_folder(capture, linear)
-    if white is not None: white = white_card(capture if isinstance(capture, Capture) else Capture.load(capture, linear=linear), white)
+    if white is not None: white = white_card(c.whole(), white)
     found = sorted(_all_findings(c, white), key=lambda o: SEVERITIES.index(o.severity))
     if out is not None: show_findings(c.small, found, out)
     return found

@@ -16,7 +16,7 @@ from .capture import Capture
 
 # %% ../nbs/04_metrics.ipynb #ec7e9b62
 def _coded(image):
-    "`image` as 8-bit display-coded values, in float64"
+    "Return a picture as 8-bit display-coded values, in float64"
     a = np.asarray(image)
     if a.dtype == np.uint8: return a.astype(np.float64)
     if a.dtype == np.uint16: return np.rint(a/257.)
@@ -126,7 +126,7 @@ def hold_out(
     every=5, offset=2, # lights i with i % every == offset are held out
     **kwargs # for `Capture.load`, such as `size=`
 ): # the pair (seen, held) of captures
-    "Split by light for evaluation: hold out the `test/` folder where there is one, else every fifth light"
+    "Split by light for evaluation: hold out the `test/` folder if there is one, else every fifth light"
     if isinstance(capture, Capture): return capture.hold_out(every=every, offset=offset)
     path, cap = Path(capture), Capture.load(capture, **kwargs)
     test = (path if path.is_dir() else path.parent)/'test'

@@ -27,7 +27,7 @@ _style |= {f'{a}tick.{k}': v for a in 'xy' for k, v in {'color': _grey, 'labelsi
 
 # %% ../nbs/05_viz.ipynb #2f6c0f5d
 class _Fig(Figure):
-    "Figure outside pyplot that displays itself in a notebook"
+    "Hold a figure outside pyplot that displays itself in a notebook"
     def __init__(self, w, h):
         super().__init__(figsize=(w, h), dpi=100, layout='constrained', facecolor='white')
         FigureCanvasAgg(self)
@@ -59,7 +59,7 @@ def _show(ax, image, **kwargs):
 
 # %% ../nbs/05_viz.ipynb #e149ea64
 def _relit(source, lights):
-    "Pictures (n,h,w,3) under `lights` of a relightable, of a function of one light, or pictures as they are"
+    "Return pictures (n,h,w,3) under `lights`: of a relightable, of a function of one light, or pictures as they are"
     if hasattr(source, 'relight'): return source.relight(lights)
     if hasattr(source, 'images'): source = source.float(linear=False) if source.linear else source.images
     images = [source(o) for o in lights] if callable(source) else source
@@ -102,7 +102,7 @@ def draw_light(
 
 # %% ../nbs/05_viz.ipynb #393eac7b
 def _held(held, lights):
-    "`held`, given as lights, indices or booleans, as (all lights, boolean mask)"
+    "Return all lights and a boolean mask of those held out, which are given as lights, indices or booleans"
     held = np.asarray([] if held is None else getattr(held, 'lights', held))
     n, mask = len(lights), np.zeros(len(lights), bool)
     if held.ndim == 2: return np.concatenate([lights, _unit_rows(held)]), np.arange(n + len(held)) >= n
@@ -158,7 +158,7 @@ def show_dome(
 
 # %% ../nbs/05_viz.ipynb #efbd6704
 def _grid(n, cols, w, h):
-    "Figure of `n` axes, each `w` by `h` inches, in rows of at most `cols`"
+    "Return a figure of `n` axes, each `w` by `h` inches, in rows of at most `cols`"
     cols = max(1, min(cols, n))
     rows = -(-n//cols)
     fig = _Fig(cols*w, rows*h)
@@ -222,7 +222,7 @@ def show_pictures(
 
 # %% ../nbs/05_viz.ipynb #55205bb6
 def _error(pred, target, mask=None):
-    "Absolute error (h,w), mean over colours, in grey levels 0..255; nan outside `mask`"
+    "Return the absolute error (h,w), mean over colours, in grey levels 0..255; nan outside `mask`"
     err = np.abs(_coded(pred) - _coded(target)).mean(-1)
     return err if mask is None else np.where(np.asarray(mask).astype(bool), err, np.nan)
 
@@ -265,7 +265,7 @@ def _inputs(inputs, n): # -> n pictures, or None
 
 # %% ../nbs/05_viz.ipynb #b7394c8a
 def _panel(titles, with_input, rows, aspect): # -> figure, axes (rows, columns)
-    "Empty comparison panel with its titles"
+    "Return an empty comparison panel with its titles"
     widths = [1]*with_input + [.4, 1] + [1]*len(titles)
     fig = _Fig(1.5*sum(widths) + .8, rows*(1.5*aspect + .22) + .2)
     axs = fig.subplots(rows, len(widths), squeeze=False, width_ratios=widths)
@@ -313,7 +313,7 @@ def comparison(
 
 # %% ../nbs/05_viz.ipynb #fde12edc
 def _terms(df):
-    "Panels of a history: name -> its columns, 'loss' first"
+    "Return the panels of a history: name -> its columns, 'loss' first"
     cols = [c for c in df.columns if c not in ('epoch', 'time', 'lr') and pd.api.types.is_numeric_dtype(df[c])]
     names = dict.fromkeys(c.removeprefix('train_').removeprefix('valid_') for c in cols)
     return {k: [c for c in (f'train_{k}', f'valid_{k}', k) if c in cols] for k in sorted(names, key='loss'.__ne__)}
@@ -326,7 +326,7 @@ def _history(history): # path, DataFrame, or dict of columns -> DataFrame, panel
 
 # %% ../nbs/05_viz.ipynb #d2f63f3a
 def _best(df): # -> row of the best epoch, or None
-    "Row of the highest validation PSNR, or of the lowest loss"
+    "Return the row of the highest validation PSNR, or of the lowest loss"
     key = next((c for c in ('valid_psnr', 'valid_loss', 'train_loss') if c in df and df[c].notna().any()), None)
     if key is None: return None
     return (np.nanargmax if key.endswith('psnr') else np.nanargmin)(df[key])
@@ -368,7 +368,7 @@ def orbit(
     n=36, # number of lights
     elevation_deg=40, # height of the circle above the picture plane
 ): # lights (n,3)
-    "A circle of lights around the camera's axis, counter-clockwise from +x"
+    "Return a circle of lights around the camera's axis, counter-clockwise from +x"
     return from_angles(np.arange(n)*2*np.pi/n, np.radians(elevation_deg))
 
 # %% ../nbs/05_viz.ipynb #66b3ed89
@@ -382,7 +382,7 @@ def _disc(light, r): # -> RGBA picture, 2r pixels a side
 
 # %% ../nbs/05_viz.ipynb #c07a142b
 def _frame(image, light, size, disc):
-    "One frame with at most `size` pixels a side and even sides, the light's disc in its corner"
+    "Return a frame with at most `size` pixels a side and even sides, the light's disc in its corner"
     im = Image.fromarray(_u8(image))
     scale = min(1, size/max(im.size))
     im = im.resize([max(2, int(o*scale)//2*2) for o in im.size], Image.Resampling.LANCZOS)
@@ -394,7 +394,7 @@ def _frame(image, light, size, disc):
 
 # %% ../nbs/05_viz.ipynb #9f29c394
 def _one_palette(frames):
-    "Frames of a GIF in the same 255 colours"
+    "Return the frames of a GIF in the same 255 colours"
     some = frames[::max(1, len(frames)//8)] + [Image.new('RGB', (frames[0].width, 16), _orange)]
     pal = Image.fromarray(np.concatenate([np.asarray(o) for o in some])).quantize(255)
     return [o.quantize(palette=pal, dither=Image.Dither.NONE) for o in frames]
