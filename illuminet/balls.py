@@ -569,10 +569,11 @@ def _together(witnesses, i, most=8): # balls that agree, number of a photo, degr
     if not there: return None, witnesses[0].reading.doubts[i]
     v = np.stack([o.reading.lights[i] for o in there])
     weight = np.array([o.reading.weight for o in there])
-    mean = v[weight.argmax()]
+    scale = .02 if most < 20 else .2                                     # 0.02: about one degree
+    mean = weight@v if most > 20 else v[weight.argmax()]
     for _ in range(10):
         off = np.linalg.norm(v-mean/np.linalg.norm(mean), axis=1)
-        mean = (weight/(1+(off/.02)**2))@v                               # 0.02: about one degree
+        mean = (weight/(1+(off/scale)**2))@v
     mean = mean/np.linalg.norm(mean)
     if weight[_apart_deg(v, mean) < most].sum() < .5*weight.sum(): return None, 'the balls disagree'
     return mean, None
@@ -602,7 +603,7 @@ def _positions(camera, witnesses, n): # `_Camera`, balls that agree, number of p
         meeting.append(_apart_deg(v[there], towards).mean())
         if lamp[2] > 0 and meeting[-1] < 3: res[i] = lamp
     near = len(meeting) > 2 and np.median(parallel) > max(.7, 2*np.median(meeting))
-    return _filled(res, rays, centres) if near and np.isfinite(res).all(1).mean() > .6 else None
+    return _filled(res, rays, centres) if near and np.isfinite(res).all(1).mean() > .4 else None
 
 # %% ../nbs/06_balls.ipynb #ba000068
 def _onto(a, b): # (3,), (3,) unit length
@@ -732,7 +733,9 @@ def _check_found(witnesses, given): # list of `_Witness`, whether the user gave 
         signs = "moving highlights or the shading of a matt ball"
         if given: raise InputError(f"photos: the circle given has no {signs}: correct it")
         raise InputError(f"photos: no ball in them: no round outline has {signs}: {_GIVE}")
-    if len(witnesses) == 1 and not given and (witnesses[0].outline.strength < .3 or witnesses[0].outline.cover < .8):
+    o = witnesses[0].outline
+    length = o.strength*o.cover*2*np.pi*o.circle.radius                  # of clear outline, pixels
+    if len(witnesses) == 1 and not given and o.strength < .3 and length < 60:
         raise InputError(f"photos: the outline of the ball at {_place(witnesses[0])} is not clear: {_GIVE}")
 
 # %% ../nbs/06_balls.ipynb #ba000079
@@ -761,7 +764,8 @@ def find_lights(photos, # folder, list of paths, or (n, h, w, 3)
     witnesses = _majority(camera, witnesses)
     n = len(album)
     positions = _positions(camera, witnesses, n)
-    lights,doubts = zip(*[_together(witnesses, i, 8 if positions is None else 25) for i in range(n)])
+    near = any(_disagree_deg(a, b) > 8 for a in witnesses for b in witnesses)
+    lights,doubts = zip(*[_together(witnesses, i, 25 if near else 8) for i in range(n)])
     taken = [i for i in range(n) if lights[i] is not None]
     skipped = {album.names[i]: doubts[i] for i in range(n) if doubts[i]}
     if len(taken) < .5*n:
