@@ -204,7 +204,7 @@ def _found(folder, out, sheet, skip, balls, focal, positions) -> dict:
     from illuminet.learner import InputError
     found = find_lights(folder, [*map(_circle, balls)] if balls else None, skip or (), focal)
     if positions and found.positions is None:
-        raise InputError(f"{folder}: no positions: they need several balls, and lamps that are near: leave out --positions")
+        raise InputError(f"{folder}: no positions: they need several balls and near lamps: leave out --positions")
     _write_lights(out, found.names, found.lights, found.positions if positions else None, None)
     found.sheet(sheet)
     balls = [f'{kind} at {x:.1f}, {y:.1f}, radius {r:.1f}' for kind,(x,y,r) in zip(found.kinds, found.balls)]
@@ -263,7 +263,8 @@ def _four(text): # str -> list of int, or None
 
 # %% ../nbs/64_capture_commands.ipynb #573ee782
 White = Annotated[Optional[str], typer.Option(metavar='X,Y,W,H', help="Measure the lamps on a white card here.")]
-CheckOut = Annotated[Optional[Path], typer.Option('--out', '-o', parser=_path, metavar='PNG', help="Draw the findings into this picture.")]
+CheckOut = Annotated[Optional[Path], typer.Option('--out', '-o', parser=_path, metavar='PNG', help=(
+    "Draw the findings into this picture."))]
 
 @app.command('check', epilog=_examples('illuminet check coin/', 'illuminet check coin/ --out check.png --json'))
 def check_command(path:PhotoFolder, white:White=None, out:CheckOut=None, as_json:Json=False):

@@ -544,7 +544,7 @@ def read_dome(path, # a `.dome` file
     if places is not None and len(places) != len(lights):
         raise InputError(f"{path}: {len(lights)} directions, {len(places)} positions: give one of each for each lamp")
     if places is not None and not width:
-        warnings.warn(_printable(f"{path}: positions without imageWidth, so of unknown unit: only directions are taken"),
+        warnings.warn(_printable(f"{path}: positions without imageWidth: their unit is unknown, directions are taken"),
                       UserWarning, stacklevel=2)
     places = None if places is None or not width else (places/width).astype(np.float32)
     return LampDome(lights, places, _lamp_strengths(data, len(lights), path), width, diameter)

@@ -41,7 +41,7 @@ _READING = dict(linear=('ILLUMINET_LINEAR', Annotated[Optional[bool], typer.Opti
                 allow_large=('ILLUMINET_ALLOW_LARGE', Annotated[Optional[bool], typer.Option(
                     '--allow-large', help="Read photos of more than 179 million pixels.", show_default=False)]),
                 distance=('ILLUMINET_DISTANCE', Annotated[Optional[float], _number_option(
-                    "Distance of near lamps, in picture widths; inf: distant.  [default: as the file and the photos show]",
+                    "Distance of near lamps, in picture widths; inf: distant.  [default: as file and photos show]",
                     'WIDTHS', min=.5, show_default=False)]),
                 scale=('ILLUMINET_SCALE', Annotated[Optional[float], _number_option(
                     "Width of the picture in the unit of the lamp positions in the .lp file.", 'UNITS', min=0,
