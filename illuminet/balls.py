@@ -552,7 +552,7 @@ def _majority(camera, witnesses): # `_Camera`, list of `_Witness`
     groups = [[a]+[b for b,q in zip(witnesses, places) if b is not a and _agree(a, b, np.stack([p, q]))]
               for a,p in zip(witnesses, places)]
     best = max(groups, key=weigh)
-    if weigh(best) < .55*weigh(witnesses):
+    if weigh(best) < .6*weigh(witnesses):
         where = ' and '.join(_place(o) for o in witnesses[:2])
         raise InputError(f"photos: the balls at {where} show different lights: give the right ones by balls=, "
                          "or by --ball X,Y,R on the command line")
@@ -726,6 +726,16 @@ def _witnesses(album, balls, focal): # circles or None; widths of the picture or
     else: camera = _Camera(w, h, (shown or album.focal)*w)
     return read(camera, [o[:3] for o in found]), camera
 
+# %% ../nbs/07_balls.ipynb #c9af6542
+def _encircled(witness):
+    "Return whether a circle a little larger lies on edges that are nearly as clear"
+    edges,own = _edges(witness.stack), witness.patch.inside(witness.outline.circle)
+    for k in (1.12, 1.22, 1.35, 1.48):
+        ring,strength = _climbed(edges, own._replace(radius=k*own.radius))
+        around = np.hypot(ring.x-own.x, ring.y-own.y)+own.radius < 1.08*ring.radius
+        if around and 1.06 < ring.radius/own.radius < 1.6 and strength > .65*witness.outline.strength: return True
+    return False
+
 # %% ../nbs/07_balls.ipynb #ba000077
 def _check_found(witnesses, given): # list of `_Witness`, whether the user gave circles
     "Raise an `InputError` unless there is a ball that can be trusted"
@@ -735,7 +745,8 @@ def _check_found(witnesses, given): # list of `_Witness`, whether the user gave 
         raise InputError(f"photos: no ball in them: no round outline has {signs}: {_GIVE}")
     o = witnesses[0].outline
     length = o.strength*o.cover*2*np.pi*o.circle.radius                  # of clear outline, pixels
-    if len(witnesses) == 1 and not given and o.strength < .3 and length < 60:
+    alone = len(witnesses) == 1 and not given
+    if alone and (o.strength < .3 and length < 60 or witnesses[0].reading.kind == 'glossy' and _encircled(witnesses[0])):
         raise InputError(f"photos: the outline of the ball at {_place(witnesses[0])} is not clear: {_GIVE}")
 
 # %% ../nbs/07_balls.ipynb #ba000079
