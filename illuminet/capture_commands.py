@@ -145,7 +145,8 @@ Least = Annotated[float, _number_option("Leave photos as they are that moved les
 def _move_of(name, move) -> dict: # name of a photo, four numbers
     "Describe how a photo moved"
     x,y,s,r = move
-    return dict(photo=name, right=round(x, 2), down=round(y, 2), turn_deg=round(math.degrees(r), 3), scale=round(1+s, 5))
+    turn = round(math.degrees(r), 3)
+    return dict(photo=name, right=round(x, 2), down=round(y, 2), turn_deg=turn, scale=round(1+s, 5))
 
 # %% ../nbs/64_capture_commands.ipynb #650d86c9
 @app.command('align', epilog=_examples('illuminet align coin/ --out aligned',

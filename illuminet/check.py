@@ -73,7 +73,8 @@ def _shape(lights): # (n, 3) -> name, figure in degrees, text; or None
     if cone < 25: return 'cluster', cone, f"all lights lie within {cone:.0f}° of each other's middle"
     elevation = np.degrees(to_angles(lights)[1])
     lowest,highest = elevation.min(), elevation.max()
-    if highest-lowest < 12: return 'ring', highest-lowest, f"all lights are between {lowest:.0f}° and {highest:.0f}° high"
+    span = highest-lowest
+    if span < 12: return 'ring', span, f"all lights are between {lowest:.0f}° and {highest:.0f}° high"
     off = np.abs(lights@np.linalg.svd(lights)[2][2])
     if off.max() < .15: return 'arc', np.degrees(off.max()), "all lights lie on one arc over the object"
     gap,at = _widest_gap(lights)
@@ -245,7 +246,7 @@ def _wrong_lights(shading, names):
     gain = other.max(1) - own
     bad = np.flatnonzero((angle > max(25, 3*np.median(angle))) & (gain > max(.25, 4*np.median(gain))))
     usual = float(np.median(own))
-    if usual > .7: yield from _misfits(own, other, bad, names)                # else shading is too faint to judge one photo
+    if usual > .7: yield from _misfits(own, other, bad, names)                # else shading is too faint for that
     if usual < .3:
         yield Finding('lights and photos disagree', 'error', [], usual,
                       f"photos look like their predictions only to {usual:.2f} (correlation)",
@@ -347,7 +348,8 @@ def _drifts(level, colour, lights): # (n,), (n, 3): logarithms; (n, 3)
     k = max(range(3), key=lambda k: abs(changes[k][0]))
     if abs(changes[k][0]) > .04 and changes[k][1] > 5:
         share,channel = float(np.expm1(changes[k][0])), ('red', 'green', 'blue')[k]
-        yield Finding('drift of colour', 'warning', [], share, f"{channel} changes by {100*share:+.0f} % over the session",
+        yield Finding('drift of colour', 'warning', [], share,
+                      f"{channel} changes by {100*share:+.0f} % over the session",
                       "fix the white balance; correct with a white card or equalise()")
 
 # %% ../nbs/56_check.ipynb #837ff26b
@@ -368,7 +370,8 @@ def white_card(cap, # `Capture`
     card = cap[:]._with(images=cap.images[:,*_card(box, cap.shape[1:3])], mask=None).float(linear=True)
     level = np.median(card.reshape(len(cap), -1, 3), axis=1)
     cosine = cap.lights@as_lights(facing)[0]
-    faults = {'clipped': level.max(1) > .98, 'black': level.min(1) < .005, 'lit from its edge or from behind': cosine < .05}
+    faults = {'clipped': level.max(1) > .98, 'black': level.min(1) < .005,
+              'lit from its edge or from behind': cosine < .05}
     for why,bad in faults.items():
         if bad.any():
             raise InputError(f"white: the card is {why} in {_some([cap.names[i] for i in np.flatnonzero(bad)])}: "
