@@ -228,6 +228,9 @@ def _refused(path, # output, as the caller named it
         return (f"{path}: {file.name} belongs to {_owner(file)}, whose run is writing it or was stopped: "
                 "wait, ask them to remove it, or choose another folder")
     if not isinstance(e, TimeoutError): return _unwritable(path, e)
+    if not os.path.lexists(file):
+        try: tempfile.TemporaryFile(dir=file.parent).close()
+        except OSError as why: return _unwritable(path, why)
     return f"{path}: another run is writing it{_holder(file)}: wait for it to end, or choose another folder"
 
 # %% ../nbs/00_core.ipynb #0cceed51

@@ -226,6 +226,8 @@ def _own_light(light, azimuth, elevation): # each may be None -> (1, 3), or None
     own = _lights(light, azimuth, elevation, '--photo-')
     if own is not None and len(own) > 1:
         raise _wrong("a photo has one light: leave out --photo-light or --photo-azimuth", '--photo-light')
+    if own is not None and own[0, 2] <= 0:
+        raise _wrong("the light of a photo is in front of the scene: give a positive z or elevation", '--photo-light')
     return own
 
 # %% ../nbs/62_fit_commands.ipynb #21e5b880
@@ -241,8 +243,11 @@ def _in_degrees(lights, # (k, 3)
 
 # %% ../nbs/62_fit_commands.ipynb #43276ad3
 def _photo_light(r) -> dict: # of a `Relightable`; empty if it has several photos
-    "Return the light of a single photo, as it was used"
-    return dict(photo_light=_in_degrees(*r.candidates)[0]) if r.method == 'photo' else {}
+    "Return the light of a single photo, as it was used; an estimate has its probability"
+    if r.method != 'photo': return {}
+    light = _in_degrees(*r.candidates)[0]
+    if len(r.candidates[1]) == 1: light.pop('probability')
+    return dict(photo_light=light)
 
 # %% ../nbs/62_fit_commands.ipynb #5df90312
 _films,_stills = ('.gif', '.webp', '.mp4'), ('.png', '.jpg', '.jpeg', '.tif', '.tiff')
@@ -329,6 +334,7 @@ def relight_command(source:Source, light:NewLights=(), azimuth:Azimuths=(), elev
                     out:Pictures=Path('relit.png'), method:FitMethod='illuminet', size:Size=None, mode:PictureMode=None,
                     strength:ModeStrength=None, radius:ModeRadius=None, exponent:ModeExponent=None, as_json:Json=False):
     "Relight a photo, a capture or a model. Write a picture for each light, or a film."
+    kind = _kind(source)
     lights,own = _lights(light, azimuth, elevation), _own_light(photo_light, photo_azimuth, photo_elevation)
     of_mode = _mode_settings(mode, strength=strength, radius=radius, exponent=exponent)
     _check_out(out, *_stills, *_films)
@@ -336,7 +342,8 @@ def relight_command(source:Source, light:NewLights=(), azimuth:Azimuths=(), elev
     film = out.suffix.lower() in _films
     if lights is None and not film:
         raise _wrong("no light: give --light x,y,z, or --azimuth and --elevation in degrees", '--light')
-    with _working('loading'): r = _in_mode(_relightable(source, method, size, own), mode, of_mode)
+    shrink = None if film and kind not in ('photo', 'capture') else size      # of a model, only the film is smaller
+    with _working('loading'): r = _in_mode(_relightable(source, method, shrink, own), mode, of_mode)
     from illuminet.learner import orbit
     if lights is None: lights = orbit()
     outs = _numbered(out, 1 if film else len(lights))

@@ -124,7 +124,8 @@ _FORMATS = dict(
 _suffixes = tuple(suffix for form in _FORMATS.values() for suffix in form.suffixes)
 
 # %% ../nbs/02_images.ipynb #1cb872dc
-_BRANDS = {b'avif': 'AVIF', b'avis': 'AVIF'} | dict.fromkeys([b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx'], 'HEIC')
+_HEIC = b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx'
+_BRANDS = {b'avif': 'AVIF', b'avis': 'AVIF'} | dict.fromkeys(_HEIC, 'HEIC')
 
 def _brand(head): # first bytes of a file -> a key of `_FORMATS`, or None
     "Return the format of a file that begins as films do"
@@ -442,7 +443,8 @@ def _exr_size(parts, path, large): # of an OpenEXR file, without pixels -> width
     sizes = [tuple(int(b)-int(a)+1 for a,b in zip(*window)) for window in windows]
     values = sum(w*h*len(part.header['channels']) for (w,h),part in zip(sizes, parts))
     _check_pixels(sizes[0], path, large)
-    if values > 64*(Image.MAX_IMAGE_PIXELS or 1<<28): raise InputError(f"{path}: {values} values: export R, G and B alone")
+    if values > 64*(Image.MAX_IMAGE_PIXELS or 1<<28):
+        raise InputError(f"{path}: {values} values in all channels: export R, G and B alone")
     return sizes[0]
 
 def _by_exr(f, path, size, way): # as for `_by_pillow`
@@ -476,10 +478,10 @@ def _by_rawpy(f, path, size, way): # as for `_by_pillow`
     with rawpy.imread(f) as raw:
         wh,white = (raw.sizes.width, raw.sizes.height), _white_of(raw)
         _check_pixels(wh, path, way.large)
-        half = size is not None and max(wh) >= 2*size
+        turn,half = _FLIPS.get(raw.sizes.flip, 1), size is not None and max(wh) >= 2*size
         a = raw.postprocess(gamma=(1, 1), output_bps=16, no_auto_bright=True, adjust_maximum_thr=0, user_flip=0,
                             user_wb=list(way.white or white), half_size=half)
-        return _Pixels(a, wh, turn=_FLIPS.get(raw.sizes.flip, 1), white=white)
+        return _Pixels(a, wh, turn=turn, white=white)
 
 _WHOLE = dict(BMP=_by_pillow, packed=_by_tifffile, HEIC=_by_heif, EXR=_by_exr, RAW=_by_rawpy)
 
@@ -495,10 +497,11 @@ def _upright(a, # (h, w, 3)
 # %% ../nbs/02_images.ipynb #361546ca
 _SPACES = dict(uint8=('srgb', 'b-w'), uint16=('rgb16', 'grey16'), float32=('scrgb', 'b-w'))
 
-def _on_disk(a): # any array
-    "Move an array to a file without a name"
-    file = tempfile.TemporaryFile()
-    res = np.memmap(file, a.dtype, 'w+', shape=a.shape)
+def _on_disk(a, least=1<<25): # any array, bytes
+    "Move a large array to a file without a name"
+    if a.nbytes < least: return a
+    f = tempfile.TemporaryFile()
+    res = np.memmap(f, a.dtype, 'w+', shape=a.shape)
     res[:] = a
     return res
 
@@ -554,7 +557,8 @@ def _peek(path, way) -> tuple: # EXIF orientation 1..8, white balance of a raw f
     with _reading(path), _open_file(path) as f:
         kind = _kind(f, path)
         if kind == 'RAW':
-            with _library('rawpy', path, 'is a raw file').imread(f) as raw: return _FLIPS.get(raw.sizes.flip, 1), _white_of(raw)
+            rawpy = _library('rawpy', path, 'is a raw file')
+            with rawpy.imread(f) as raw: return _FLIPS.get(raw.sizes.flip, 1), _white_of(raw)
         if _decoder(f, kind): return 1, None
         with _reading(path, _remedy(kind)): return _by_vips(f, path, kind, None, False, way).turn, None
 
@@ -647,7 +651,7 @@ def _coded(a): # (h, w, 3) uint16 or floats of any size, linear
     return linear_to_srgb(a/max(1, np.nanmax(a)))
 
 # %% ../nbs/02_images.ipynb #924e72d4
-def read_image(path, # jpg, png, tif, webp, avif, heic, exr, bmp or a raw file; grey, RGB, palette, CMYK; 8 or 16 bits, or floats
+def read_image(path, # jpg, png, tif, webp, avif, heic, exr, bmp or a raw file; of 8 or 16 bits a channel, or floats
                size=None, # longest side in pixels; a smaller picture stays as it is
                like=None, # (width, height) it must have before it is made smaller
                allow_large=False, # read it even if it has more pixels than is safe

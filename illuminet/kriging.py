@@ -21,7 +21,7 @@ from .rbf import _MANY, _check_number
 def _polynomials(a, # (m, 3) unit vectors
                  b, # (n, 3) unit vectors
                  ) -> dict: # name -> (m, n)
-    "Kernels of albedo, height of the lamp and slope"
+    "Return the kernels of albedo, height of the lamp and slope"
     z = np.outer(a[:, 2], b[:, 2])
     slope = a[:, :2]@b[:, :2].T
     return dict(one=np.ones_like(z), z=z, slope=slope, zz=z**2, zslope=z*slope, slope2=slope**2, slope3=slope**3)
@@ -33,21 +33,21 @@ def _lambert(a, b): # (m, 3), (n, 3) unit vectors -> (m, n)
 
 # %% ../nbs/15_kriging.ipynb #1a0d384e
 def _distance(a, b): # (m, 3), (n, 3) unit vectors -> (m, n)
-    "Distance of two lights in stereographic coordinates"
+    "Return the distance of two lights in stereographic coordinates"
     u,v = stereographic(a), stereographic(b)
     return np.sqrt(((u[:, None]-v)**2).sum(-1))
 
 def _matern(d, length):
-    "Matérn kernel 3/2: once differentiable"
+    "Return the Matérn kernel 3/2, once differentiable"
     return (1+np.sqrt(3)*d/length)*np.exp(-np.sqrt(3)*d/length)
 
 # %% ../nbs/15_kriging.ipynb #76cc2625
 def _tilt(lights): # (n, 3) unit vectors -> (n,)
-    "Angle between light and camera"
+    "Return the angle between light and camera"
     return np.arccos(lights[:, 2].clip(-1, 1))
 
 def _glare(a, b, degrees): # (m, 3), (n, 3) unit vectors -> (m, n)
-    "Covariance of the glare on a surface that faces the camera"
+    "Return the covariance of the glare on a surface that faces the camera"
     strengths = (np.exp(-.5*(_tilt(o)/np.deg2rad(degrees))**2) for o in (a, b))
     return np.multiply.outer(*strengths)
 
@@ -55,7 +55,7 @@ def _glare(a, b, degrees): # (m, 3), (n, 3) unit vectors -> (m, n)
 def light_kernels(a, # (m, 3) unit vectors
                   b, # (n, 3) unit vectors
                   ) -> dict: # name -> (m, n): covariance of a pixel under the two lights
-    "Kernels of what varies with the light in photos of surfaces"
+    "Return kernels of the effects that vary with the light in photos of surfaces"
     a,b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     d = _distance(a, b)
     res = _polynomials(a, b) | dict(arc=_lambert(a, b), near=_matern(d, .3), far=_matern(d, .8), rough=np.exp(-d/.35))
@@ -68,7 +68,7 @@ def _covariance(kernel, # name -> weight
                 a, b, # (m, 3), (n, 3) unit vectors
                 values=1<<20, # of a part
                 ) -> np.ndarray: # (m, n)
-    "Weighted sum of the kernels"
+    "Return the weighted sum of the kernels"
     step = max(1, values//len(b))
     parts = [light_kernels(a[i:i+step], b) for i in range(0, len(a), step)]
     return np.concatenate([sum(kernel[k]*o for k,o in part.items()) for part in parts])
@@ -76,14 +76,14 @@ def _covariance(kernel, # name -> weight
 # %% ../nbs/15_kriging.ipynb #8ba9b42f
 @functools.lru_cache(4)
 def _inverted(lights, kernel): # bytes of (n, 3) float64; pairs of name and weight -> (n, n)
-    "Inverse covariance of the photos"
+    "Return the inverse covariance of the photos"
     lights = np.frombuffer(lights).reshape(-1, 3)
     return np.linalg.inv(_covariance(dict(kernel), lights, lights) + 1e-5*np.eye(len(lights)))
 
 def _precision(lights, # (n, 3)
                kernel, # name -> weight
                ) -> np.ndarray: # (n, n)
-    "Inverse covariance of the photos, from a cache"
+    "Return the inverse covariance of the photos, from a cache"
     _check_number(len(lights))
     return _inverted(np.asarray(lights, np.float64).tobytes(), tuple(kernel.items()))
 
@@ -98,7 +98,7 @@ def _likelihood_loss(log_weights, # (k,)
                      mean, spread, # (k,) of the prior
                      strength, # of the prior
                      ) -> tuple: # loss; its gradient (k,)
-    "Negative log-likelihood of the photos, and the prior"
+    "Return the negative log-likelihood of the photos, and the prior"
     n,weights = len(products), np.exp(log_weights)
     covariance = np.tensordot(weights, kernels, 1) + 1e-5*np.eye(n)
     inverse = np.linalg.inv(covariance)
@@ -125,7 +125,7 @@ def kriging_weights(lights, # (n, 3) of the photos
                     targets, # (m, 3) requested
                     kernel, # from `choose_kernel`
                     ) -> np.ndarray: # (m, n): weight of each photo
-    "Weights on the photos that give the most likely pictures under the requested lights"
+    "Return the weights on the photos that give the most likely pictures"
     signal = kernel | dict(noise=0.)
     return _covariance(signal, targets, lights)@_precision(lights, kernel)
 
@@ -133,7 +133,7 @@ def kriging_weights(lights, # (n, 3) of the photos
 def kriging_weights_loo(lights, # (n, 3)
                         kernel, # from `choose_kernel`
                         ) -> np.ndarray: # (n, n), zero on the diagonal: row i makes photo i from the others
-    "Leave-one-out weights in closed form (Rasmussen & Williams 2006, eq. 5.12)"
+    "Return leave-one-out weights in closed form (Rasmussen & Williams 2006, eq. 5.12)"
     precision = _precision(lights, kernel)
     res = -precision/np.diag(precision)[:, None]
     np.fill_diagonal(res, 0)
@@ -145,7 +145,7 @@ SURE = 4.   # dB that kriging must be ahead of RBF at photos left out, to be use
 def _mean_log_error(weights, # (n, n) leave-one-out
                     products, # (n, n), from `gram`
                     ) -> float: # bels
-    "Mean logarithm of the leave-one-out errors"
+    "Return the mean logarithm of the leave-one-out errors"
     return np.log10(np.maximum(loo_errors(weights, products), 1e-7)).mean()
 
 # %% ../nbs/15_kriging.ipynb #182effb6
@@ -153,7 +153,7 @@ def choose_blend(lights, # (n, 3)
                  products, # (n, n), from `gram`
                  kernel, # from `choose_kernel`
                  ) -> float: # blend of kriging; the rest is RBF
-    "1 where kriging is far ahead, else a half"
+    "Return 1 if kriging is far ahead, else a half"
     if len(lights) < 3: return 1.
     spline = _mean_log_error(rbf_weights_loo(lights), products)
     kriging = _mean_log_error(kriging_weights_loo(lights, kernel), products)
@@ -161,19 +161,19 @@ def choose_blend(lights, # (n, 3)
 
 # %% ../nbs/15_kriging.ipynb #75c41fba
 def _check_kernel(kernel): # name -> weight
-    "`InputError` where a weight is missing"
+    "Raise an `InputError` for a missing weight"
     zenith = np.array([[0, 0, 1.]])
     if missing := light_kernels(zenith, zenith).keys()-kernel:
         raise InputError(f"kernel: no weight for {', '.join(sorted(missing))}: give each kernel one")
 
 def _check_blend(blend): # or None
-    "`InputError` where the blend is no number from 0 to 1"
+    "Raise an `InputError` unless the blend is a number from 0 to 1"
     if blend is not None and not (isinstance(blend, (int, float)) and 0 <= blend <= 1):
         raise InputError(f"blend={blend!r}: give a number from 0 to 1")
 
 # %% ../nbs/15_kriging.ipynb #18aa6674
 class Kriging(LinearRelightable, method='kriging'):
-    "Interpolation between the photos, with a kernel fitted to them"
+    "Interpolate between the photos, with a kernel fitted to them"
     required,reach = ('photos', 'lights'), 8
     row_axis = dict(photos=1)
     @classmethod
@@ -197,7 +197,7 @@ class Kriging(LinearRelightable, method='kriging'):
 def weights(self:Kriging,
             lights, # (m, 3)
             ) -> np.ndarray: # (m, n)
-    "Weight of each photo in each picture"
+    "Return the weight of each photo in each picture"
     own,blend = self.tensors['lights'], self.config['blend']
     kriging = kriging_weights(own, lights, self.config['kernel'])
     return kriging if blend == 1 else blend*kriging + (1-blend)*rbf_weights(own, lights)

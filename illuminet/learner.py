@@ -15,6 +15,7 @@ from .images import *
 from .capture import *
 from .metrics import *
 from .viz import *
+from .balls import *
 from .align import *
 from .synth import *
 from .photometry import *
@@ -82,18 +83,19 @@ def relight(images, # a photo (path, PIL picture, array (h, w, 3)), or several o
 _PUBLIC = dict(
     core='InputError',
     lights='as_lights dome rings from_angles to_angles turn_lights flip_lights farthest_lights '
-        'encode_lights read_lp write_lp',
+        'encode_lights read_lp write_lp read_dome write_dome',
     images='to_float to_uint8 srgb_to_linear linear_to_srgb read_image write_png',
     capture='Capture capture_files captures_in',
     metrics='psnr ssim angular_error_deg score',
     viz='animate comparison contact_sheet draw_light error_map orbit plot_losses show_dome show_relit',
+    balls='find_lights lights_from_sphere lights_for',
 )
 
 # %% ../nbs/60_learner.ipynb #0293ebce
 _PUBLIC |= dict(
     synth='Material Surface make_surface render sample_capture sample_surface synth_capture',
     align='align',
-    photometry='Photometry photometric_stereo intensities lights_from_sphere read_normals '
+    photometry='Photometry photometric_stereo intensities read_normals '
         'write_normals',
     relightable='Relightable fit evaluate best_method',
     ptm='PTM HSH',

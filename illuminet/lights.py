@@ -5,12 +5,14 @@
 # %% auto #0
 __all__ = ['ENCODINGS', 'as_lights', 'from_angles', 'to_angles', 'rings', 'dome', 'project', 'stereographic',
            'from_stereographic', 'turn_lights', 'flip_lights', 'encode_fourier', 'encode_sh', 'encode_xyz',
-           'encode_lights', 'encoding_size', 'farthest_lights', 'read_lp', 'base_name', 'write_lp']
+           'encode_lights', 'encoding_size', 'farthest_lights', 'read_lp', 'base_name', 'write_lp', 'LampDome',
+           'read_dome', 'write_dome']
 
 # %% ../nbs/01_lights.ipynb #9e375ca4
-import codecs, math, re, warnings
+import codecs, json, math, re, warnings
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 import numpy as np, torch
 from .core import *
 from .core import _printable, _read_bytes
@@ -25,7 +27,7 @@ def _as_rows(a, # (3,) or (n,3)
     except (TypeError, ValueError): raise InputError(f"{what}: not an array of numbers: give (3,) or (n, 3)") from None
     if a.shape == (3,): a = a[None]
     if a.shape == (2,):
-        raise InputError(f"{what}: a direction has three numbers, x to the right, y up, z to the camera: if these two are "
+        raise InputError(f"{what}: shape (2,): a direction has x to the right, y up, z to the camera: if these are "
                          f"azimuth and elevation in degrees, give from_angles(*np.deg2rad(({a[0]:g}, {a[1]:g})))")
     if a.ndim != 2 or a.shape[1] != 3 or not len(a):
         raise InputError(f"{what}: shape {a.shape}: give (3,) for one direction, (n, 3) for several")
@@ -365,13 +367,19 @@ def _by_numbers(rows, count) -> tuple: # as for `_directions` -> the same
     names = [' '.join(o[:before]).strip() for o in cells]
     return names, [o[first:first+3] for o in cells], [*range(before, first), *range(first+3, count+1)], cells[0]
 
+def _name_column(header, axes, cells): # words, columns of x, y, z, words of the first line -> column, or None
+    "Find the column of names by a header, or by what is no number"
+    rest = [i for i in range(len(header)) if i not in axes]
+    likely = [i for i in rest if re.search('name|file|image|photo|picture|img|path', header[i], re.I)]
+    return next(iter(likely or [i for i in rest if not _number.fullmatch(cells[i])]), None)
+
 def _by_header(rows, header) -> tuple: # [(line number, text)], words -> as for `_directions`
     "Find the columns of lines by a header"
     axes,width = _axes(header), len(header)
     cells = [_cells(text, width-1) for _,text in rows]
-    name = [0] if 0 not in axes else [i for i in range(width) if i not in axes and not _number.fullmatch(cells[0][i])][:1]
-    names = [o[name[0]] if name else '' for o in cells]
-    return names, [[o[i] for i in axes] for o in cells], [i for i in range(width) if i not in [*axes, *name]], header
+    name = _name_column(header, axes, cells[0])
+    names = ['' if name is None else o[name] for o in cells]
+    return names, [[o[i] for i in axes] for o in cells], [i for i in range(width) if i not in (*axes, name)], header
 
 # %% ../nbs/01_lights.ipynb #7ebcb7a5
 def _by_beginning(rows) -> tuple: # as for `_directions`
@@ -418,7 +426,7 @@ def _read_vectors(path) -> tuple: # a light file -> n names, (n, 3) of any lengt
     if not rows: raise InputError(f"{path}: holds no light: write one line 'name x y z' for each photo")
     if '' in names and any(names):
         raise InputError(f"{path}, line {rows[names.index('')][0]}: no name, other lines have one: name all or none")
-    if left: warn(f": more columns than name, x, y, z: {left} left out; if they matter, put them into the photos")
+    if left: warn(f": more columns than name, x, y and z: left out {left}; if it is a strength, correct the photos")
     if count not in (None, len(rows)): warn(f": says {count} lights, has {len(rows)}: took {len(rows)}")
     low = [i for (i,_),v in zip(rows, vectors) if v[2] <= 0]
     if low: warn(f": {len(low)} of {len(rows)} lights not above the horizon (z <= 0), first in line {low[0]}: kept")
@@ -467,4 +475,96 @@ def write_lp(path, # where to
     _check_names(path, names, len(lights))
     text = ''.join(f"{o} {x:.6f} {y:.6f} {z:.6f}\n" for o,(x,y,z) in sorted(zip(names, lights.tolist())))
     with atomic_path(path) as tmp: tmp.write_bytes(f"{len(names)}\n{text}".encode())
+    return Path(path)
+
+# %% ../nbs/01_lights.ipynb #2f7bb12d
+class LampDome(NamedTuple):
+    "The lamps of a dome"
+    lights: np.ndarray           # (n, 3) float32, unit length
+    positions: np.ndarray = None # (n, 3) in widths of the picture, from its middle
+    strengths: np.ndarray = None # (n, 3) of red, green and blue, relative
+    width: float = None          # of the picture, millimetres
+    diameter: float = None       # of the dome, millimetres
+
+# %% ../nbs/01_lights.ipynb #95cb4136
+def _triple(o, names, path): # JSON value; 'xyz' or 'rgb'; for the message
+    "Return three finite numbers"
+    o = [o.get(k) for k in names] if isinstance(o, dict) else o
+    good = isinstance(o, list) and len(o) == 3 and all(type(v) in (int, float) and math.isfinite(v) for v in o)
+    if good: return o
+    raise InputError(f"{path}: {str(o)[:60]!r} in place of three numbers: write the dome again")
+
+def _triples(data, keys, names, path): # JSON object; keys, of which the first that is there counts; as for `_triple`
+    "Return rows of three numbers, (n, 3) float64, or None"
+    rows = next((data[k] for k in keys if isinstance(data.get(k), list) and data[k]), None)
+    if rows is None: return None
+    if len(rows) > 3*_LP_LIGHTS: raise InputError(f"{path}: {len(rows)} lamps, at most {_LP_LIGHTS} can be read")
+    if not isinstance(rows[0], (list, dict)): rows = [rows[i:i+3] for i in range(0, len(rows), 3)]
+    return np.array([_triple(o, names, path) for o in rows], np.float64)
+
+# %% ../nbs/01_lights.ipynb #fe4ad945
+def _correction(o, path): # an entry of `lightsCalibration`
+    "Return the factors for red, green and blue of one lamp"
+    o = o if isinstance(o, dict) else {}
+    white,factor = _triple(o.get('whiteBalance', [1, 1, 1]), 'rgb', path), o.get('intensity', 1)
+    if type(factor) not in (int, float): raise InputError(f"{path}: intensity {str(factor)[:40]!r}: give a number")
+    return [factor*v for v in white]
+
+def _lamp_strengths(data, n, path): # JSON object, number of lamps -> (n, 3), or None
+    "Return the strengths of the lamps of a dome"
+    listed = data.get('lightsCalibration')
+    factors = ([_correction(o, path) for o in listed[:n+1]] if isinstance(listed, list) and listed
+               else _triples(data, ('ledAdjust',), 'rgb', path))
+    if factors is None: return None
+    factors = np.array(factors, np.float64)
+    if len(factors) != n:
+        raise InputError(f"{path}: {len(factors)} lamps with strengths, {n} lights: give one for each")
+    if not (np.isfinite(factors) & (factors > 0)).all():
+        raise InputError(f"{path}: a lamp's factor is not above 0: correct it")
+    return (1/factors).astype(np.float32)
+
+# %% ../nbs/01_lights.ipynb #f00af32f
+def _length(data, *keys): # JSON object, keys of which the first that fits counts
+    "Return a length above 0, or None"
+    return next((float(data[k]) for k in keys if type(data.get(k)) in (int, float) and data[k] > 0), None)
+
+def read_dome(path, # a `.dome` file
+              ) -> LampDome:
+    "Read the lamps of a RelightLab dome"
+    try: data = json.loads(_read_text(path))
+    except (ValueError, RecursionError):
+        raise InputError(f"{path}: is no JSON: give a .dome file of RelightLab") from None
+    data = data if isinstance(data, dict) else {}
+    places = _triples(data, ('positions3d', 'positions', 'positionsSphere'), 'xyz', path)
+    lights = _triples(data, ('directions',), 'xyz', path)
+    if places is None and lights is None:
+        raise InputError(f"{path}: has neither directions nor positions: give a .dome file of RelightLab")
+    width,diameter = _length(data, 'imageWidth'), _length(data, 'domeDiameter', 'diameter')
+    lights = _unit_rows(places if lights is None else lights, str(path))
+    if places is not None and len(places) != len(lights):
+        raise InputError(f"{path}: {len(lights)} directions, {len(places)} positions: give one of each for each lamp")
+    if places is not None and not width:
+        warnings.warn(_printable(f"{path}: positions without imageWidth: their unit is unknown, directions are taken"),
+                      UserWarning, stacklevel=2)
+    places = None if places is None or not width else (places/width).astype(np.float32)
+    return LampDome(lights, places, _lamp_strengths(data, len(lights), path), width, diameter)
+
+# %% ../nbs/01_lights.ipynb #03017d4a
+def _objects(rows, names): # (n, 3), or None; 'xyz' or 'rgb'
+    return [] if rows is None else [dict(zip(names, map(float, o))) for o in np.asarray(rows, np.float64).round(6)]
+
+def write_dome(path, # where to
+               dome, # `LampDome`, or directions (n, 3)
+               ): # the path
+    "Write a `.dome` file for RelightLab"
+    dome = dome if isinstance(dome, LampDome) else LampDome(_unit_rows(dome))
+    width = dome.width or 1.
+    places = None if dome.positions is None else np.asarray(dome.positions)*width
+    factors = None if dome.strengths is None else 1/np.asarray(dome.strengths, np.float64)
+    data = dict(label='', notes='', imageWidth=dome.width or 0 if places is None else width,
+                domeDiameter=dome.diameter or 0, verticalOffset=0, lightSource='from_lp',
+                lightConfiguration='directional' if places is None else 'lights3d',
+                directions=_objects(dome.lights, 'xyz'), positionsSphere=[], positions3d=_objects(places, 'xyz'),
+                ledAdjust=_objects(factors, 'rgb'))
+    with atomic_path(path) as tmp: tmp.write_text(json.dumps(data, indent=1))
     return Path(path)

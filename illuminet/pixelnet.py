@@ -125,6 +125,7 @@ def _train(net, # `PixelAutoencoder`, changed in place
            steps, bs, lr, seed, # see `PixelNet.fit`
            teacher=None, # pixel indices, xy -> (bs, m, 3): the target of a student
            lights=16, # per step
+           echo=None, # function, called after each step
            ):
     "Train by Adam, with one cosine of the learning rate after a short warm-up"
     g = torch.Generator().manual_seed(seed)
@@ -139,6 +140,7 @@ def _train(net, # `PixelAutoencoder`, changed in place
         nn.utils.clip_grad_norm_(net.parameters(), .1)
         opt.step()
         rate.step()
+        if echo: echo()
 
 # %% ../nbs/18_pixelnet.ipynb #c2b13b69
 _DECODER = ('w1', 'b1', 'w2', 'b2', 'w3', 'b3')
@@ -235,6 +237,7 @@ def fit(cls:PixelNet,
         seed:int=0, # same seed, same planes on the CPU
         teacher=None, # a `PixelNet` of the same capture to learn from, or settings to fit one with
         device=None, # None: the GPU if there is one
+        echo=None, # function without arguments, called after each step
         ):
     "Train encoder and decoder on the pixels of one capture, within its mask if it has one"
     config = dict(planes=planes, hidden=hidden, steps=steps, bs=bs, lr=lr, seed=seed)
@@ -244,7 +247,7 @@ def fit(cls:PixelNet,
     device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     photos,pixels,xy = _training_tensors(cap, device)
     net = _new_network(len(cap), planes, hidden, seed).to(device)
-    _train(net, photos, pixels, xy, steps, bs, lr, seed, teacher and teacher._teach(cap, device))
+    _train(net, photos, pixels, xy, steps, bs, lr, seed, teacher and teacher._teach(cap, device), echo=echo)
     if not all(p.isfinite().all() for p in net.parameters()):
         raise InputError(f"lr={lr}: training diverged: choose a lower rate")
     if teacher: config['teacher'] = teacher.config

@@ -71,7 +71,7 @@ class _Basis(LinearRelightable):
     def _relight(self, lights): return weighted_sum(self._basis(lights), self.tensors['coefficients'])
 
 # %% ../nbs/13_ptm.ipynb #15cbdb0d
-_ENOUGH = 2   # photos that must show a combination of terms
+_ENOUGH = .1   # photos' worth that must show a combination of terms
 
 @patch
 def _dome_factor(self:_Basis) -> np.ndarray: # (k, k)
@@ -130,11 +130,11 @@ def _two_heights(lights, azimuth, elevation): # (n, 3); (n,), (n,) degrees -> pr
 def _shortage(self:_Basis, lights): # (n, 3) -> text or None
     "Return what these lights leave to guess"
     counts = self._combinations(lights)[1]
-    determined = int((counts >= _ENOUGH/2).sum())
+    determined = int((counts >= _ENOUGH).sum())
     if determined == len(counts): return Relightable._shortage(self, lights)
     found = f"{_counted(len(lights), 'photo')} determine{'s'*(len(lights) == 1)} {determined} of {len(counts)} terms"
-    problem,remedy = lights_lack(lights) or lights_lack(lights, [_two_heights]) or ('', "use method 'kriging', or add lamps")
-    return f"{problem+': '*bool(problem)}{found}, the rest is guessed as on a matt surface: {remedy}"
+    problem,remedy = lights_lack(lights, [*GAPS, _two_heights]) or ('', "use method 'kriging', or add lamps")
+    return f"{problem}{': '*bool(problem)}{found}, the rest is guessed as on a matt surface: {remedy}"
 
 # %% ../nbs/13_ptm.ipynb #5c199c04
 @patch(cls_method=True)

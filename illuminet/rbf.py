@@ -19,30 +19,30 @@ from .relightable import *
 
 # %% ../nbs/14_rbf.ipynb #7f6a8c6c
 def _on_sphere(lights):
-    "Unit vectors"
+    "Return unit vectors"
     return np.asarray(lights)/np.linalg.norm(lights, axis=-1, keepdims=True)
 
 COORDINATES = {'stereographic': stereographic, 'sphere': _on_sphere, 'projected': project}
 
 def _coordinates(lights, kind): # (n, 3) -> (n, 2) or (n, 3), float64
-    "Coordinates of lights"
+    "Return coordinates of lights"
     if kind not in COORDINATES: raise InputError(f"coordinates={kind!r}: choose one of {', '.join(COORDINATES)}")
     return COORDINATES[kind](np.asarray(lights, np.float64)).astype(np.float64, copy=False)
 
 # %% ../nbs/14_rbf.ipynb #6f142da3
 def _thin_plate(r2): # squared distances
-    "The thin-plate spline r² log r"
+    "Return the thin-plate spline r² log r"
     return .5*r2*np.log(np.maximum(r2, 1e-30))
 
 def _power(r2): # squared distances
-    "The kernel -r^1.5"
+    "Return the kernel -r^1.5"
     return -r2**.75
 
 KERNELS = {'thin-plate': _thin_plate, 'power': _power}
 
 # %% ../nbs/14_rbf.ipynb #4be042a6
 def _kernel(a, b, kind): # (m, d), (n, d) -> (m, n)
-    "Kernel between points"
+    "Return the kernel between points"
     if kind not in KERNELS: raise InputError(f"kernel={kind!r}: choose one of {', '.join(KERNELS)}")
     return KERNELS[kind](cdist(a, b, 'sqeuclidean'))
 
@@ -53,14 +53,14 @@ _MOST = 2048 # photos that can be solved for
 _MANY = 256  # photos from which settings are chosen, at most
 
 def _check_number(n): # of photos
-    "`InputError` for too many"
+    "Raise an `InputError` for too many"
     if n > _MOST:
         raise InputError(f"{n} photos: interpolation solves for at most {_MOST} at once: "
                          "leave some out, or use method ptm, hsh or pixelnet")
 
 # %% ../nbs/14_rbf.ipynb #2f671b9c
 def _affine(u): # (m, d) -> (m, d+1)
-    "Columns 1, u"
+    "Return the columns 1, u"
     return np.concatenate([np.ones((len(u), 1)), u], 1)
 
 # %% ../nbs/14_rbf.ipynb #b2c36b7b
@@ -68,18 +68,18 @@ def _system(u, # (n, d) coordinates of the lights
             kernel='thin-plate',
             smoothing=0., # added to the diagonal
             ) -> np.ndarray: # (n+d+1, n+d+1), symmetric
-    "The system that the coefficients of the spline solve"
+    "Return the system that the coefficients of the spline solve"
     _check_number(len(u))
     p = _affine(u)
     return np.block([[_kernel(u, u, kernel)+smoothing*np.eye(len(u)), p], [p.T, np.zeros((p.shape[1],)*2)]])
 
 # %% ../nbs/14_rbf.ipynb #48318708
 def _residual(a, b): # symmetric matrices
-    "Largest deviation of `b@a` from the identity"
+    "Return the largest deviation of `b@a` from the identity"
     return np.abs(b@a-np.eye(len(a))).max()
 
 def _inverse(a): # a symmetric matrix
-    "Inverse, or pseudo-inverse of a singular matrix"
+    "Return the inverse, or the pseudo-inverse of a singular matrix"
     if len(a) > _MANY:
         with contextlib.suppress(np.linalg.LinAlgError):
             b = np.linalg.inv(a)
@@ -90,7 +90,7 @@ def _inverse(a): # a symmetric matrix
 @functools.lru_cache(16)
 def _solved(lights, # bytes of (n, 3) float64
             coordinates, kernel, smoothing): # -> (n, d) and (n+d+1, n)
-    "Coordinates of the lights, and the columns of the inverse that belong to photos"
+    "Return the coordinates of the lights, and the columns of the inverse that belong to photos"
     if not smoothing >= 0: raise InputError(f"smoothing={smoothing}: give 0 or more")
     u = _coordinates(np.frombuffer(lights).reshape(-1, 3), coordinates)
     return u, _inverse(_system(u, kernel, smoothing))[:, :len(u)]
@@ -102,7 +102,7 @@ def rbf_weights(lights, # (n, 3): the lights of the photos
                 kernel:str='thin-plate', # a key of `KERNELS`
                 smoothing:float=0., # 0 goes through every photo
                 ) -> np.ndarray: # (m, n): weight of each photo, rows sum to 1
-    "Interpolation over the lights, as weights on the photos"
+    "Return the weights on the photos that interpolate over the lights"
     u,inverse = _solved(np.asarray(lights, np.float64).tobytes(), coordinates, kernel, smoothing)
     t = _coordinates(targets, coordinates)
     return np.concatenate([_kernel(t, u, kernel), _affine(t)], 1)@inverse
@@ -111,7 +111,7 @@ def rbf_weights(lights, # (n, 3): the lights of the photos
 def _rippa(inverse, # (n, n): the rows and columns of the photos
            singular, # whether it is a pseudo-inverse only
            ) -> tuple: # (n, n) weights, zero on the diagonal; (n,) bool: they hold
-    "Leave-one-out weights in closed form (Rippa 1999)"
+    "Return leave-one-out weights in closed form (Rippa 1999)"
     diagonal = np.diag(inverse)
     holds = np.abs(diagonal) > (np.inf if singular else 1e-9)
     res = -inverse/np.where(holds, diagonal, 1)[:, None]
@@ -124,7 +124,7 @@ def rbf_weights_loo(lights, # (n, 3)
                     kernel:str='thin-plate', # a key of `KERNELS`
                     smoothing:float=0., # as for `rbf_weights`
                     ) -> np.ndarray: # (n, n), zero on the diagonal: row i makes photo i from the others
-    "Leave-one-out weights of `rbf_weights`"
+    "Return the leave-one-out weights of `rbf_weights`"
     if len(lights) < 2: raise InputError(f"{len(lights)} light: leave-one-out needs two")
     u = _coordinates(lights, coordinates)
     system = _system(u, kernel, smoothing)
@@ -142,7 +142,7 @@ def gram(photos, # (n, h, w, 3)
          mask=None, # (h, w) bool: pixels that count; None: all
          pixels:int=100_000, # of a photo that are read, at most
          ) -> np.ndarray: # (n, n): mean products, of values in 0..1
-    "Mean products between the photos"
+    "Return the mean products between the photos"
     n = len(photos)
     at = np.arange(photos[0].size//3) if mask is None else np.flatnonzero(mask)
     some = at[some_pixels(len(at), min(pixels, max(1, _GRAM//n)))]
@@ -153,13 +153,13 @@ def gram(photos, # (n, h, w, 3)
 def loo_errors(weights, # (n, n), from `rbf_weights_loo`
                products, # (n, n), from `gram`
                ) -> np.ndarray: # (n,): mean squared error of each photo, made from the others
-    "Leave-one-out error of each photo"
+    "Return the leave-one-out error of each photo"
     r = np.eye(len(weights))-weights
     return ((r@products)*r).sum(1)
 
 # %% ../nbs/14_rbf.ipynb #4257b3c2
 def _tries(**given) -> list: # coordinates, kernel, smoothing: one, or None -> keywords for `rbf_weights`
-    "All combinations of the settings that are not given"
+    "List all combinations of the settings that are not given"
     options = dict(coordinates=('stereographic', 'sphere'), kernel=KERNELS, smoothing=SMOOTHINGS)
     some = [values if given[k] is None else [given[k]] for k,values in options.items()]
     return [dict(zip(options, o)) for o in itertools.product(*some)]
@@ -185,7 +185,7 @@ def rbf_gap(lights, # (n, 3): the lights of the photos
             weights, # (m, n): from `rbf_weights` or `rbf_weights_loo`, thin-plate
             coordinates:str='stereographic', # those that the weights were made with
             ) -> np.ndarray: # (m,), 0 at a photo's light
-    "Distance of each target from the lights that its weights use: the power function of the thin-plate kernel"
+    "Return the distance of each target from the lights that its weights use: the thin-plate kernel's power function"
     u,t = _coordinates(lights, coordinates), _coordinates(targets, coordinates)
     phi = _kernel(u, u, 'thin-plate')
     return np.sqrt(np.maximum(((weights@phi)*weights).sum(1) - 2*(weights*_kernel(t, u, 'thin-plate')).sum(1), 0))
@@ -193,7 +193,7 @@ def rbf_gap(lights, # (n, 3): the lights of the photos
 # %% ../nbs/14_rbf.ipynb #aab94bbc
 @functools.lru_cache(16)
 def _median_gap(lights): # bytes of (n, 3) float64
-    "Median gap of leave-one-out; 0 where every light has a twin"
+    "Return the median gap of leave-one-out; 0 if every light has a twin"
     lights = np.frombuffer(lights).reshape(-1, 3)
     gaps = rbf_gap(lights, lights, rbf_weights_loo(lights))
     gaps = gaps[gaps > 1e-6]                            # lights with a twin leave no gap
@@ -203,14 +203,14 @@ def _median_gap(lights): # bytes of (n, 3) float64
 def confidence_of(gap, # (m,) from `rbf_gap`
              lights, # (n, 3) the correction was learnt on
              ) -> np.ndarray: # (m,) float32 in 0..1
-    "Strength of the correction at a light: 1 where its gap is the median gap of leave-one-out"
+    "Return the strength of the correction at a light: 1 if its gap is the median gap of leave-one-out"
     median = _median_gap(np.asarray(lights, np.float64).tobytes())
     g = np.maximum(gap/median, 1e-9) if median else np.ones(len(gap))
     return np.minimum(g, 1/g).astype(np.float32)
 
 # %% ../nbs/14_rbf.ipynb #c8142ef2
 class RBF(LinearRelightable, method='rbf'):
-    "Interpolation between the photos, over their lights"
+    "Interpolate between the photos, over their lights"
     required,reach = ('photos', 'lights'), 8
     row_axis = dict(photos=1)
     @classmethod
@@ -230,7 +230,7 @@ class RBF(LinearRelightable, method='rbf'):
 def weights(self:RBF,
             lights, # (m, 3)
             ) -> np.ndarray: # (m, n)
-    "Weight of each photo in each picture"
+    "Return the weight of each photo in each picture"
     return rbf_weights(self.tensors['lights'], lights, **self.config)
 
 @patch

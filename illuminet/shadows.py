@@ -28,7 +28,7 @@ def _trusted(brightness, # (n, p)
 def _normal_equations(trusted, # (n, p) float32
                       terms, # (n, 4) float32: light and 1
                       ) -> np.ndarray: # (p, 4, 4) float32
-    "Left side of the least squares in each pixel, regularised"
+    "Return the left side of the least squares in each pixel, regularised"
     i,j = np.triu_indices(4)
     res = np.empty((trusted.shape[1], 4, 4), np.float32)
     res[:, i, j] = res[:, j, i] = trusted.T@(terms[:, i]*terms[:, j])
@@ -51,7 +51,7 @@ def expected_brightness(brightness, # (n, p) float32: n photos of p pixels, 0..1
 def find_lit(brightness, # (n, p) float32, 0..1
              want, # (n, p) from `expected_brightness`
              ) -> np.ndarray: # (n, p) bool
-    "True where a pixel is lit, false where it lies in shadow"
+    "Return true where a pixel is lit, false in shadow"
     k = len(brightness)//12
     dark = np.partition(brightness, k, axis=0)[k]
     return (want-brightness <= .4*np.maximum(want-dark, .3*want)) & (want >= .02)
@@ -60,7 +60,7 @@ def find_lit(brightness, # (n, p) float32, 0..1
 def edge_distance(lit, # (h, w) bool
                   most:int=15, # pixels
                   ) -> np.ndarray: # (h, w) int8, eighths of a pixel: positive where lit
-    "Signed distance to the nearest edge between light and shadow"
+    "Return the signed distance to the nearest edge between light and shadow"
     if lit.all() or not lit.any(): return np.full(lit.shape, 8*most if lit.any() else -8*most, np.int8)
     d = distance_transform_edt(lit) - distance_transform_edt(~lit)
     return np.rint(8*np.clip(d-.5*np.sign(d), -most, most)).astype(np.int8)
@@ -77,7 +77,7 @@ def _rows(shape, # (n, h, w, ...) of a stack
 def _lit_photos(photos, # (n, h, w, 3)
                 lights, # (n, 3)
                 ) -> tuple: # expected brightness (n, h, w) float32, lit (n, h, w) bool
-    "Find what each photo should show without shadows, and where it is lit"
+    "Find each photo's brightness without shadows, and where it is lit"
     n,height,width,_ = photos.shape
     want,lit = np.empty((n, height, width), np.float32), np.empty((n, height, width), bool)
     for s in _rows(photos.shape):
@@ -90,7 +90,7 @@ def _lit_photos(photos, # (n, h, w, 3)
 def _if_dark(x, # (n, r, w, 3) photos
              lit, # (n, r, w, 1) bool
              ) -> np.ndarray: # (n, r, w, 3)
-    "Mean of each pixel's shadows; 0.3 of the photo where the pixel has none"
+    "Return the mean of each pixel's shadows; 0.3 of the photo for a pixel without any"
     shaded = (~lit).sum(0)
     mean = np.where(lit, 0, x).sum(0)/np.maximum(shaded, 1)
     return np.where(shaded > 0, mean, .3*x)
@@ -99,7 +99,7 @@ def _if_dark(x, # (n, r, w, 3) photos
 def _if_lit(x, # (n, r, w, 3) photos
             want, # (n, r, w) expected brightness
             ) -> np.ndarray: # (n, r, w, 3)
-    "The expected brightness in the pixel's mean colour, no darker than the photo"
+    "Return the expected brightness in the pixel's mean colour, no darker than the photo"
     colour = x.mean(0)/np.maximum(x.mean((0, 3)), 1e-3)[..., None]
     return np.maximum(want[..., None]*colour, x)
 
@@ -139,7 +139,7 @@ def _compose(x, # (n, r, w, 3) photos
 def _projection(x, plain, moved, # (n, r, w, 3)
                 weights, # (n,) float32 of the photos
                 ) -> tuple: # two arrays (r, w)
-    "Numerator and denominator of the factor on `moved-plain` that comes nearest to the photos"
+    "Return numerator and denominator of the factor on `moved-plain` that comes nearest to the photos"
     step = moved-plain
     product = lambda a, b: np.einsum('n,nrwc,nrwc->rw', weights, a, b)
     return product(step, x-plain), product(step, step)
@@ -149,7 +149,7 @@ def _smoothed_factor(num, # (h, w)
                      den, # (h, w)
                      sigma, # pixels
                      ) -> np.ndarray: # (h, w) in 0..1
-    "The best factor in the neighbourhood of each pixel, drawn towards that of the whole picture"
+    "Return the best factor around each pixel, drawn towards that of the whole picture"
     best = np.clip(num.sum()/max(den.sum(), 1e-9), 0, 1)
     pull = max(den.mean(), 1e-9)
     return np.clip((gaussian_filter(num, sigma)+pull*best)/(gaussian_filter(den, sigma)+pull), 0, 1)
@@ -159,7 +159,7 @@ def _trust(strips, # (x, plain, moved) for rows: each (n, r, w, 3)
            errors, # (n,) mean squared error of each photo left out
            sigma:float=6, # pixels
            ) -> tuple: # (h, w) in 0..1; gain on the photos left out, dB
-    "How much of the difference between moved and plain to take"
+    "Find how much of the difference between moved and plain to take"
     weights = (1/np.maximum(errors, 1e-6)).astype(np.float32)
     parts = [_projection(*strip, weights) for strip in strips]
     num,den = (np.concatenate(o) for o in zip(*parts))
@@ -172,7 +172,7 @@ def _predicted(photos, other, # (n, h, w, 3); `other` is filled
                want, lit, distance, # (n, h, w)
                loo, edges, # (n, n) leave-one-out weights
                ):
-    "Photos, plain and moved pictures for each strip of rows"
+    "Yield photos, plain and moved pictures for each strip of rows"
     for s in _rows(photos.shape):
         x = to_float(photos[:, s])
         filled = _fill(x, want[:, s], lit[:, s], loo)
@@ -195,7 +195,7 @@ def _split(cap, # `Capture`
 
 # %% ../nbs/16_shadows.ipynb #85cc5368
 class MovingShadows(Relightable, method='shadows'):
-    "Interpolation between the photos, with shadows that move"
+    "Interpolate between the photos, with shadows that move"
     required,reach = ('photos', 'lights', 'trust'), 8
     row_axis = dict(photos=1, other=1, distance=1, trust=0)
     @classmethod
@@ -214,13 +214,13 @@ class MovingShadows(Relightable, method='shadows'):
 # %% ../nbs/16_shadows.ipynb #5c80e0fa
 @patch(as_prop=True)
 def settings(self:MovingShadows) -> dict:
-    "Keywords with which `fit` makes it again"
+    "Return the keywords with which `fit` makes it again"
     return {k: self.config[k] for k in ('coordinates', 'kernel', 'smoothing')}
 
 # %% ../nbs/16_shadows.ipynb #e281a3df
 @patch
 def _relight_rows(self:MovingShadows, s, weights, edges, strength): # slice, (m, n) twice, (m, 1, 1, 1) -> (m, r, w, 3)
-    "A strip of the pictures"
+    "Return a strip of the pictures"
     photos,other,distance = (self.tensors[k][:, s] for k in ('photos', 'other', 'distance'))
     plain,moved = _compose(to_float(photos), to_float(other), distance, weights, edges)
     return plain + strength*self.tensors['trust'][None, s, :, None]*(moved-plain)

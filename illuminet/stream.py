@@ -17,8 +17,9 @@ from .images import *
 from .images import _TYPES, _check_floats, _fetch, _open_picture, _reading, _warn_of_pictures, _why
 from .near_lamps import are_positions, distant_photos
 from .capture import *
-from .capture import (
-    _bench_linear, _check_stamps, _convert, _named_files, _near_lamps, _read_images, _stamp, _Values, _values_of, _way_of)
+from illuminet.capture import (
+    _bench_linear, _check_stamps, _convert, _named_files, _near_lamps, _read_images, _stamp, _Values, _values_of,
+    _way_of)
 from .photometry import *
 from .relightable import *
 from .relightable import _FILES, _no_model
@@ -78,7 +79,8 @@ class Strips:
         (w,h),self._stored = _common_kind(pictures, path)
         _warn_of_pictures(self.files, pictures)
         self.linear = _bench_linear(self._found, self._stored, linear)
-        self.dtype = np.dtype(np.uint16) if self._stored == np.uint8 and self._found.strengths is not None else self._stored
+        deeper = self._stored == np.uint8 and self._found.strengths is not None      # lamps differ
+        self.dtype = np.dtype(np.uint16) if deeper else self._stored
         self._distance,self._scale = distance,scale
         self.shape,self.top = (len(self.files), h, w, 3), _top(self.dtype)
 
@@ -256,7 +258,8 @@ def _stream_basis(strips, file, method, **settings) -> Relightable: # without it
     "Fit a fixed basis, and write its coefficients"
     r = Relightable.methods[method]({}, **settings)
     inverse = (r.solve(strips.lights)/strips.top).astype(np.float32)
-    shapes = dict(coefficients=(np.float16, (len(inverse), *strips.shape[1:])), lights=(np.float32, strips.lights.shape))
+    shape = len(inverse), *strips.shape[1:]
+    shapes = dict(coefficients=(np.float16, shape), lights=(np.float32, strips.lights.shape))
     with TensorWriter(file, shapes) as f:
         for rows,x in strips: f.write('coefficients', _solve_strip(x, inverse), rows)
         f.write('lights', strips.lights)

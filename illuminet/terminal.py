@@ -41,7 +41,7 @@ _READING = dict(linear=('ILLUMINET_LINEAR', Annotated[Optional[bool], typer.Opti
                 allow_large=('ILLUMINET_ALLOW_LARGE', Annotated[Optional[bool], typer.Option(
                     '--allow-large', help="Read photos of more than 179 million pixels.", show_default=False)]),
                 distance=('ILLUMINET_DISTANCE', Annotated[Optional[float], _number_option(
-                    "Distance of near lamps, in picture widths; inf: distant.  [default: as the file and the photos show]",
+                    "Distance of near lamps, in picture widths; inf: distant.  [default: as file and photos show]",
                     'WIDTHS', min=.5, show_default=False)]),
                 scale=('ILLUMINET_SCALE', Annotated[Optional[float], _number_option(
                     "Width of the picture in the unit of the lamp positions in the .lp file.", 'UNITS', min=0,
@@ -290,15 +290,29 @@ def _bytes(path) -> int:
     return sum(o.stat().st_size for o in files if o.is_file())
 
 # %% ../nbs/61_terminal.ipynb #d9c9a527
-_FILES = {'.ptm': 'ptm', '.rti': 'rti'} | dict.fromkeys(('.lp', '.txt', '.csv', '.json', '.mat'), 'capture')
+_FILES = {'.ptm': 'ptm', '.rti': 'rti', '.tzi': 'bundle', '.dzi': 'bundle'}
+_FILES |= dict.fromkeys(('.lp', '.txt', '.csv', '.json', '.mat', '.relight'), 'capture')
+_OTHERS = {   # suffix -> what a file is, and what to do
+    '.dome': "a dome of RelightLab, lamps without photos: illuminet lights PHOTOS --apply FILE gives them to photos",
+    '.hsh': "harmonics in their first file format, which RTIViewer reads: save them as .rti",
+    '.mview': "a multi-view RTI, which RTIViewer alone reads: give the .ptm or .rti of one view",
+    '.tzb': "the tiles of a web bundle: give its folder",
+    '.xml': "part of a bundle for WebRTIViewer, which alone reads it: give the .ptm or .rti that it was made from"}
 
+def _file_kind(path:Path) -> str: # of a file
+    "Return what a file is, by its name"
+    suffix = path.suffix.lower()
+    if suffix in _OTHERS: raise _wrong(f"{path}: is {_OTHERS[suffix]}")
+    return 'bundle' if path.name.lower() == 'info.json' else _FILES.get(suffix, 'photo')
+
+# %% ../nbs/61_terminal.ipynb #f3dfa324
 def _kind(path:Path) -> str: # 'capture', 'model', 'bundle', 'ptm', 'rti' or 'photo'
     "Return what is at a path, by its names"
     if not path.exists(): raise _wrong(f"{path}: is not there: check the path")
-    if not path.is_dir(): return _FILES.get(path.suffix.lower(), 'photo')
+    if not path.is_dir(): return _file_kind(path)
     names = {o.name.lower() for o in path.iterdir()}
     if any(o.endswith('.lp') for o in names): return 'capture'
-    return 'model' if 'config.json' in names else 'bundle' if 'info.json' in names else 'capture'
+    return 'model' if 'config.json' in names else 'bundle' if names & {'info.json', 'info.xml'} else 'capture'
 
 # %% ../nbs/61_terminal.ipynb #8a2746b6
 _KINDS = dict(ptm='.ptm file', rti='.rti file', bundle='web bundle')   # for people, if not as they are
@@ -333,20 +347,28 @@ def _model(path): # -> `Relightable`
     weights = sum(o.stat().st_size for o in path.glob('*.safetensors'))
     return Relightable.load(path, lazy=weights > _room())
 
+# %% ../nbs/61_terminal.ipynb #dda2b785
+def _pixels(r) -> str: # of a `Relightable`
+    "Return its width and height"
+    return '{1}x{0}'.format(*r.shape)
+
 # %% ../nbs/61_terminal.ipynb #3c56461a
+def _check_saved(r, path, method, size):
+    "Refuse options that are for photos, with a saved model or a file of another program"
+    kind = _KINDS.get(_kind(path), 'model')
+    if method not in ('illuminet', r.method):
+        raise _wrong(f"{path}: is a {kind} of method {r.method}: leave --method out, or give the photos")
+    if size: raise _wrong(f"{path}: is a {kind} of {_pixels(r)}: leave --size out, or give the photos")
+    return r
+
 def _relightable(path, method='illuminet', size=None, photo_light=None): # -> `Relightable`
-    "Load or fit what is at a path; `method` is for photos, `photo_light` for a single one"
+    "Load or fit what is at a path; `method` and `size` are for photos, `photo_light` for a single one"
     kind = _kind(path)
     if kind == 'photo': return _one_photo(path, str(method), size, photo_light)
     if photo_light is not None:
         raise _wrong(f"{path}: is a {_KINDS.get(kind, kind)}: "
                      "only a single photo takes --photo-light, --photo-azimuth and --photo-elevation")
-    if kind == 'model': return _model(path)
+    if kind == 'model': return _check_saved(_model(path), path, str(method), size)
     from illuminet.learner import fit, read_ptm, read_rti, read_web
     if kind == 'capture': return fit(_capture(path, size), str(method))
-    return dict(ptm=read_ptm, rti=read_rti, bundle=read_web)[kind](path)
-
-# %% ../nbs/61_terminal.ipynb #dda2b785
-def _pixels(r) -> str: # of a `Relightable`
-    "Return its width and height"
-    return '{1}x{0}'.format(*r.shape)
+    return _check_saved(dict(ptm=read_ptm, rti=read_rti, bundle=read_web)[kind](path), path, str(method), size)

@@ -47,7 +47,7 @@ def _checked_loss(loss, dls):
     if loss is None or isinstance(loss, RelightLoss): return loss or RelightLoss()
     value = _tried(loss, next(iter(dls.valid))[-1])
     if torch.is_tensor(value) and value.numel() == 1 and value.requires_grad: return loss
-    raise InputError(f"loss={loss!r:.80}: returns no single number that can be minimised: {_GIVE_LOSS}")
+    raise InputError(f"loss={loss!r:.80}: does not return a single number that can be minimised: {_GIVE_LOSS}")
 
 # %% ../nbs/25_train.ipynb #6afbc60f
 class RelightLearner(Learner): "A fastai `Learner` for `IllumiNet` on `RelightDataLoaders`"

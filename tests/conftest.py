@@ -18,7 +18,8 @@ def pytest_addoption(parser):
 
 def pytest_collection_modifyitems(items):
     "Run first what forks: a child waits for ever for the threads of libvips if its parent has written a picture by it"
-    items.sort(key=lambda item: item.path.name not in ('test_faults.py', 'test_words.py', 'test_photo_commands.py'))
+    items.sort(key=lambda item: item.path.name not in ('test_faults.py', 'test_words.py', 'test_photo_commands.py',
+                                                   'test_other_files.py'))
 
 
 @pytest.fixture(scope='session')

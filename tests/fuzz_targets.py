@@ -2,10 +2,10 @@
 
 A reader runs nothing, opens nothing outside the folder that it was given, and takes memory in proportion to the input.
 `test_fuzz.py` and `guided_fuzz.py` give the targets below bytes."""
-import codecs, contextlib, functools, io, json, os, re, sys, tempfile, tracemalloc
+import codecs, contextlib, functools, importlib, io, json, os, re, sys, tempfile, tracemalloc
 from pathlib import Path
 from unittest import mock
-import numpy as np
+import numpy as np, pyvips, scipy.io, tifffile
 from PIL import Image
 from safetensors.numpy import save
 from illuminet.learner import *
@@ -121,6 +121,11 @@ def picture_files():
         image.convert(mode).save(file, form, **options)
         files.append(file.getvalue())
     deep = written(lambda path: write_png(path, small().images[0].astype(np.uint16)*257), '.png')
+    wide = pyvips.Image.profile_load('p3')
+    for form in ('jpeg', 'tiff', 'png'):
+        file = io.BytesIO()
+        rgb.save(file, form, icc_profile=wide)
+        files.append(file.getvalue())
     return [*files, deep, b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>']
 
 
@@ -141,6 +146,60 @@ def picture(data, folder):
     whole, strips = images
     assert (whole is None) == (strips is None), images
     if whole is not None: assert whole.dtype == strips.dtype and np.array_equal(whole, strips)
+
+
+def rarer_pictures():
+    "Return pictures that other libraries decode, where they are installed"
+    rgb, files = Image.fromarray(small().images[0]), []
+    def add(write):
+        with contextlib.suppress(Exception):  # a library is missing
+            file = io.BytesIO()
+            write(file)
+            files.append(file.getvalue())
+    add(lambda file: rgb.save(file, 'avif'))
+    add(lambda file: importlib.import_module('pillow_heif').from_pillow(rgb).save(file))
+    for packed in ('zstd', 'lzma', 'lerc'): add(lambda file: tifffile.imwrite(file, np.asarray(rgb), compression=packed))
+    def exr(path):
+        library = importlib.import_module('OpenEXR')
+        header = dict(compression=library.ZIP_COMPRESSION, type=library.scanlineimage)
+        library.File(header, {'RGB': small().images[0]/np.float32(255)}).write(str(path))
+    add(lambda file: file.write(written(exr, '.exr')))
+    return files
+
+
+@target(2000, rarer_pictures)
+def rarer_picture(data, folder):
+    (folder/'a.png').write_bytes(data)
+    (folder/'a.lp').write_text('a.png 0 0 1')
+    for read in (read_whole, read_in_strips):
+        with contextlib.suppress(InputError): read(folder)
+
+
+# --- light files of other kinds
+
+TABLES = {'txt': [b'0 0 1\n.5 0 .8\n', b'a.png 0 0 1 7\nb.png .5 0 .8 7\n', b'file x y z\na.png 0 0 1\n'],
+          'csv': [b'file,x,y,z\na.png,0,0,1\nb.png,.5,0,.8\n', b'a.png;0;0;1\nb.png;0,5;0;0,8\n'],
+          'json': [b'[{"file": "a.png", "x": 0, "y": 0, "z": 1}]', b'{"a.png": [0, 0, 1]}', b'{"lights": [[0, 0, 1]], "names": ["a.png"]}']}
+
+
+def tables():
+    files = [suffix.encode() + b'|' + data for suffix, kinds in TABLES.items() for data in kinds]
+    for form, packed in (('4', False), ('5', False), ('5', True)):
+        file = io.BytesIO()
+        scipy.io.savemat(file, dict(L=np.float64(LIGHTS)), format=form, do_compression=packed)
+        files.append(b'mat|' + file.getvalue())
+    return files
+
+
+@target(4000, tables)
+def table(data, folder):
+    suffix, _, text = data.partition(b'|')
+    path = folder/f"lights.{suffix.decode() if suffix.decode('latin-1') in ('csv', 'json', 'mat') else 'txt'}"
+    path.write_bytes(text)
+    for name in 'ab': Image.new('RGB', (2, 2)).save(folder/f'{name}.png')
+    files, lights = capture_files(path)
+    assert all(file.parent == folder for file in files), files
+    assert np.allclose(np.linalg.norm(lights, axis=1), 1, atol=1e-3)
 
 
 # --- folders

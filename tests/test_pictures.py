@@ -83,7 +83,7 @@ FILES = {  # its bytes, its suffix, its pixels (None: as the decoder reads them)
     'WebP, lossless': (pil(rgb, 'webp', lossless=True), 'webp', colour, 0),
     'WebP, alpha': (pil(alpha, 'webp', lossless=True, exact=True), 'webp', colour, 0),
     'AVIF, grey': (pil(one, 'avif', quality=100), 'avif', three, 3),
-    'AVIF, turned': (pil(one, 'avif', quality=100, exif=turned), 'avif', np.rot90(three, -1), 3),
+    'AVIF, turned': (pil(one, 'avif', quality=100, exif=turned.tobytes()), 'avif', np.rot90(three, -1), 3),
     'BMP': (pil(rgb, 'bmp'), 'bmp', colour, 0),
     'BMP, grey': (pil(one, 'bmp'), 'bmp', three, 0),
     'BMP, palette': (pil(palette, 'bmp'), 'bmp', as_rgb(palette), 0),

@@ -119,6 +119,16 @@ def test_a_mask_is_kept(folder):
     assert not height(cap)[~mask].any() and not albedo(cap)[~mask].any()
 
 
+@pytest.mark.parametrize('method, write', [('ptm', write_ptm), ('hsh', write_rti)])
+def test_a_black_background_has_no_normals(tmp_path, method, write):
+    "Nor does it become relief by the rounding of the coefficients"
+    cap = sample_capture(48)
+    images = cap.images.copy()
+    images[:, :, 30:] = 0
+    n = normals(write(tmp_path/f'a.{dict(ptm="ptm", hsh="rti")[method]}', fit(Capture(images, cap.lights), method)))
+    assert (n[:, 30:] == 0).all() and (n[:, :30] != 0).any(-1).mean() > .99
+
+
 # --- maps
 
 @pytest.mark.parametrize('directx', [False, True])
