@@ -293,7 +293,7 @@ def _one_move(offsets, design): # (k, 3), (2k, 4 or 2) -> (4,), spread, tiles th
 
 def _sigma(fit): # `_Fit` -> (n,) pixels
     "Return the standard error of displacements: what tiles disagree by, and what predictions leave unexplained"
-    return np.minimum(fit.spread, 9)/np.sqrt(np.maximum(fit.tiles/3, 1)) + .8*(1-fit.likeness)
+    return np.minimum(fit.spread, 9)/np.sqrt(np.maximum(fit.tiles/3, 1)) + 1.3*(1-fit.likeness)
 
 # %% ../nbs/08_align.ipynb #c7e6416e
 def _compare_predictions(tiles, # (n, k, h, w) grey, movement undone
