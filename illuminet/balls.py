@@ -15,7 +15,7 @@ from fastcore.basics import patch
 from scipy import ndimage
 from scipy.optimize import minimize
 from .core import *
-from .core import _printable
+from .core import _open_file, _printable
 from .lights import *
 from .lights import _unit_rows
 from .images import *
@@ -46,7 +46,7 @@ class _Album:
 def _noted_focal(file): # a photo
     "Return the focal length in widths of the picture, as EXIF data note it, or None"
     try:
-        with Image.open(file) as im: notes = im.getexif().get_ifd(ExifTags.IFD.Exif)
+        with _open_file(file) as f, Image.open(f) as im: notes = im.getexif().get_ifd(ExifTags.IFD.Exif)
         value = notes.get(ExifTags.Base.FocalLengthIn35mmFilm)
         return float(value)/36 if value and 5 < float(value) < 2000 else None
     except Exception: return None

@@ -751,13 +751,13 @@ def _all_converted(images, values): # (n, h, w, 3), `_Values` -> the same, or a 
     return res
 
 # %% ../nbs/04_capture.ipynb #8e376542
-def _number(name, value): # of an environment variable; a number or None
+def _given_number(name, value): # of an environment variable; a number or None
     "Return a number given by argument or by environment variable"
     return float(os.environ[name]) if value is None and os.environ.get(name) else value
 
 def _near_lamps(found, read, linear, distance=None, scale=None): # `_Found`; function -> (n, h, w, 3), or None
     "Return the positions of near lamps in picture widths, with a warning if they are estimated; None for distant lamps"
-    distance,scale = _number('ILLUMINET_DISTANCE', distance), _number('ILLUMINET_SCALE', scale)
+    distance,scale = _given_number('ILLUMINET_DISTANCE', distance), _given_number('ILLUMINET_SCALE', scale)
     known = distance is not None or scale is not None
     if found.vectors is None or not known and read is None: return None
     lamps,message = locate_lamps(found.vectors, None if known else read(), linear, distance, scale)
