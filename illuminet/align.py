@@ -260,7 +260,7 @@ def _components(greys, # n arrays (h, w)
                 most=8,
                 side=12, # pixels of the thumbnails
                 ) -> np.ndarray: # (n, k)
-    "Return what tells the lights of photos apart, without knowing them"
+    "Return principal components of coarse brightness, which stand in for unknown lights"
     def thumbnail(o): return resize(gaussian_filter(o, max(o.shape)/side/2), (side, side)).ravel()
     a = np.stack([*map(thumbnail, greys)])
     a /= np.linalg.norm(a, axis=1, keepdims=True) + 1e-9
@@ -345,7 +345,7 @@ def _rounds(tiles_at, # function of movements (n, 4) -> tiles (n, k, th, tw)
             moves, # (n, 4) to start from
             centres, weights, h, w,
             ) -> _Fit:
-    "Compare with predictions, undo what is found, and again"
+    "Compare with predictions and undo the movement found, `_ROUNDS` times"
     for _ in range(_ROUNDS):
         moves = _settle(moves, h, w)
         left = _compare_predictions(tiles_at(moves), centres, weights)

@@ -287,7 +287,7 @@ class _Spot(NamedTuple):
     peak: float        # linear brightness
 
 def _static(stack): # (n, h, w)
-    "Return what shines in (nearly) all photos"
+    "Return the lower quartile over the photos: what shines in nearly all of them"
     if len(stack) == 1: return np.zeros_like(stack[0])
     return np.quantile(stack, .25, axis=0) if len(stack) > 3 else stack.min(0)
 

@@ -153,7 +153,7 @@ GivenBall = Annotated[Optional[list[str]], typer.Option('--ball', metavar='X,Y,R
     "Use this circle as a ball, pixels from the top left; repeatable."))]
 Focal = Annotated[Optional[float], _number_option("Focal length, in widths of the picture.", 'WIDTHS', min=.2)]
 ApplyLights = Annotated[Optional[Path], typer.Option('--apply', parser=_path, metavar='PATH', help=(
-    "Take the lights of this .lp, .dome, .txt, .csv, .json or .mat instead, by name or by order."))]
+    "Use the lights in this .lp, .dome, .txt, .csv, .json or .mat, paired by name or by order."))]
 AsPositions = Annotated[bool, typer.Option('--positions', help="Write positions, in widths of the picture.")]
 
 # %% ../nbs/64_capture_commands.ipynb #c1aea7cb
@@ -231,7 +231,7 @@ def lights_command(folder:PhotoFolder, out:LightsOut=None, sheet:SheetOut=None, 
     _print_result(about, as_json)
 
 # %% ../nbs/64_capture_commands.ipynb #c5d3fcae
-Least = Annotated[float, _number_option("Leave photos as they are that moved less.", 'PIXELS', min=0)]
+Least = Annotated[float, _number_option("Leave photos that moved less than this as they are.", 'PIXELS', min=0)]
 
 def _move_of(name, move) -> dict: # name of a photo; right, down, scale, turn
     "Describe how a photo moved"
@@ -264,7 +264,7 @@ def _four(text): # str -> list of int, or None
 # %% ../nbs/64_capture_commands.ipynb #573ee782
 White = Annotated[Optional[str], typer.Option(metavar='X,Y,W,H', help="Measure the lamps on a white card here.")]
 CheckOut = Annotated[Optional[Path], typer.Option('--out', '-o', parser=_path, metavar='PNG', help=(
-    "Draw the findings into this picture."))]
+    "Save a picture of the findings to this file."))]
 
 @app.command('check', epilog=_examples('illuminet check coin/', 'illuminet check coin/ --out check.png --json'))
 def check_command(path:PhotoFolder, white:White=None, out:CheckOut=None, as_json:Json=False):

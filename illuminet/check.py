@@ -331,7 +331,7 @@ def _lamps(cap, names):
     if bad.size:
         worst = bad[np.abs(off[bad]).argmax()]
         yield Finding('exposure differs', 'warning', [names[i] for i in bad], float(np.exp(off[worst])),
-                      f"up to {np.exp(off[worst]):.2f} times as bright as the others let expect",
+                      f"up to {np.exp(off[worst]):.2f} times as bright as the other photos predict",
                       "expose all alike, or correct with a white card or equalise()")
     yield from _drifts(level, colour, cap.lights)
 

@@ -290,7 +290,7 @@ Pictures = Annotated[Path, _out_option(
 PhotoLight = Annotated[Optional[str], typer.Option(
     metavar='X,Y,Z', help="Give the light that a single photo was taken under.  [default: estimated]")]
 PhotoAzimuth = Annotated[Optional[float], _number_option(
-    "Give that light by its azimuth instead.", 'DEGREES')]
+    "Give the light of the photo by its azimuth instead of --photo-light.", 'DEGREES')]
 PhotoElevation = Annotated[Optional[float], _number_option(
     "Give the elevation that goes with it.  [default: 45]", 'DEGREES', min=-90, max=90)]
 

@@ -572,7 +572,7 @@ def _lamps(g, radiance, albedo, lights): # -> (n+1, 3, h, w): the photos and the
 
 # %% ../nbs/55_scenes.ipynb #884b3e24
 def _exposed(g, radiance, mask): # (n+1, 3, h, w), the albedo last
-    "Set the exposure, too low or too high"
+    "Apply a random exposure, often too low or too high"
     bright = radiance[:-1].amax(1).flatten(1) if mask is None else radiance[:-1].amax(1)[:, mask]
     top = bright.quantile(.97, 1).max() if _chance(g, .6) else bright.quantile(.97)
     return radiance/top.clamp(min=1e-6)*_log_uniform(g, .15, 1.4)
