@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['RenderKind', 'RenderMaterial', 'RenderLights', 'RenderSize', 'InfoPath', 'PhotoFolder', 'LightsOut', 'SheetOut',
-           'Skip', 'GivenBall', 'Focal', 'ApplyLights', 'AsPositions', 'Least', 'White', 'CheckOut', 'render_command',
-           'info', 'lights_command', 'align_command', 'check_command']
+           'Skip', 'GivenBall', 'Focal', 'ApplyLights', 'AsPositions', 'WithoutBall', 'Least', 'White', 'CheckOut',
+           'render_command', 'info', 'lights_command', 'align_command', 'check_command']
 
 # %% ../nbs/64_capture_commands.ipynb #8a84e24e
 import math, warnings
@@ -155,6 +155,7 @@ Focal = Annotated[Optional[float], _number_option("Focal length, in widths of th
 ApplyLights = Annotated[Optional[Path], typer.Option('--apply', parser=_path, metavar='PATH', help=(
     "Use the lights in this .lp, .dome, .txt, .csv, .json or .mat, paired by name or by order."))]
 AsPositions = Annotated[bool, typer.Option('--positions', help="Write positions, in widths of the picture.")]
+WithoutBall = Annotated[bool, typer.Option('--without-ball', help="Estimate the lights from the photos alone.")]
 
 # %% ../nbs/64_capture_commands.ipynb #c1aea7cb
 def _write_lights(out, names, lights, positions, strengths): # a path, n names, (n, 3), (n, 3) or None, (n, 3) or None
@@ -211,13 +212,25 @@ def _found(folder, out, sheet, skip, balls, focal, positions) -> dict:
     return dict(lights=len(found.lights), balls=balls, focal_widths=found.focal and round(found.focal, 2),
                 skipped=[f'{name}: {why}' for name,why in found.skipped.items()], out=out, sheet=sheet)
 
+# %% ../nbs/64_capture_commands.ipynb #613224a3
+def _without_ball(folder, out, skip) -> dict: # folder of photos, path to write, names to leave out
+    "Estimate the lights of the photos of a folder from the photos alone"
+    import numpy as np
+    from illuminet.balls import _files_of
+    from illuminet.learner import Capture, estimate_lights, read_image
+    files = [o for o in _files_of(folder) if o.name not in skip]
+    found = estimate_lights(Capture([read_image(o, 384) for o in files]))
+    _write_lights(out, [o.name for o in files], found.lights, None, None)
+    return dict(lights=len(files), uncertainty_deg=round(float(np.median(found.uncertainty_deg)), 1), out=out)
+
 # %% ../nbs/64_capture_commands.ipynb #ea0d785c
 @app.command('lights', epilog=_examples(
     'illuminet lights photos/', 'illuminet lights photos/ --ball 812,640,95 --skip IMG_07.jpg',
-    'illuminet lights coin/ --apply photos/lights.lp'))
+    'illuminet lights coin/ --apply photos/lights.lp', 'illuminet lights coin/ --without-ball'))
 def lights_command(folder:PhotoFolder, out:LightsOut=None, sheet:SheetOut=None, skip:Skip=None, ball:GivenBall=None,
-                   focal:Focal=None, positions:AsPositions=False, apply:ApplyLights=None, as_json:Json=False):
-    "Find the lamps from mirror, glossy or matt balls in the photos, or take known lights."
+                   focal:Focal=None, positions:AsPositions=False, apply:ApplyLights=None, without_ball:WithoutBall=False,
+                   as_json:Json=False):
+    "Find the lamps from mirror, glossy or matt balls in the photos, from the photos alone, or from known lights."
     if not folder.is_dir(): raise _wrong(f"{folder}: is no folder: give the folder of the photos")
     if out is None and (folder/'lights.lp').exists():
         raise _wrong(f"{folder/'lights.lp'}: is there already: remove it, or give another path by --out", '--out')
@@ -225,6 +238,8 @@ def lights_command(folder:PhotoFolder, out:LightsOut=None, sheet:SheetOut=None, 
     _check_out(out, '.lp', '.dome', '.txt')
     if apply:
         with _working('reading'): return _print_result(_applied(folder, apply, out), as_json)
+    if without_ball:
+        with _working('estimating the lights'): return _print_result(_without_ball(folder, out, skip or ()), as_json)
     sheet = sheet or out.with_suffix('.pdf')
     _check_out(sheet, '.pdf', '.png', '.jpg', '.jpeg')
     with _working('looking for balls'): about = _found(folder, out, sheet, skip, ball, focal, positions)

@@ -37,6 +37,7 @@ from .surface import *
 from .finder import *
 from .one_photo import *
 from .two_photos import *
+from .uncalibrated import *
 from .grid import *
 from .bundles import *
 from .formats import *
@@ -88,7 +89,7 @@ _PUBLIC = dict(
     capture='Capture capture_files captures_in',
     metrics='psnr ssim angular_error_deg score',
     viz='animate comparison contact_sheet draw_light error_map orbit plot_losses show_dome show_relit',
-    balls='find_lights lights_from_sphere lights_for',
+    balls='find_lights lights_from_sphere',
 )
 
 # %% ../nbs/60_learner.ipynb #0293ebce
@@ -121,9 +122,10 @@ _PUBLIC |= dict(
 # %% ../nbs/60_learner.ipynb #865591a5
 _PUBLIC |= dict(
     surface='SurfaceNet',
-    finder='LightFinder light_candidates',
+    finder='LightFinder',
     one_photo='OnePhoto find_light read_surface',
     two_photos='TwoPhotos',
+    uncalibrated='estimate_lights',
     formats='read_ptm write_ptm read_rti write_rti',
     bundles='read_web',
     widget='LightDisc RelitDisc',
@@ -131,7 +133,7 @@ _PUBLIC |= dict(
     modes='render_mode',
     stream='fit_large relight_large normals_large',
     many='fit_many',
-    check='check_capture white_card',
+    check='check_capture',
 )
 
 # %% ../nbs/60_learner.ipynb #c497fd3f
