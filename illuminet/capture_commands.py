@@ -153,7 +153,7 @@ GivenBall = Annotated[Optional[list[str]], typer.Option('--ball', metavar='X,Y,R
     "Use this circle as a ball, pixels from the top left; repeatable."))]
 Focal = Annotated[Optional[float], _number_option("Focal length, in widths of the picture.", 'WIDTHS', min=.2)]
 ApplyLights = Annotated[Optional[Path], typer.Option('--apply', parser=_path, metavar='PATH', help=(
-    "Take the lights of this .lp, .dome, .txt, .csv, .json or .mat instead, by name or by order."))]
+    "Use the lights in this .lp, .dome, .txt, .csv, .json or .mat, paired by name or by order."))]
 AsPositions = Annotated[bool, typer.Option('--positions', help="Write positions, in widths of the picture.")]
 
 # %% ../nbs/64_capture_commands.ipynb #c1aea7cb
@@ -204,7 +204,7 @@ def _found(folder, out, sheet, skip, balls, focal, positions) -> dict:
     from illuminet.learner import InputError
     found = find_lights(folder, [*map(_circle, balls)] if balls else None, skip or (), focal)
     if positions and found.positions is None:
-        raise InputError(f"{folder}: no positions: they need two balls or more, and lamps that are near: leave out --positions")
+        raise InputError(f"{folder}: no positions: they need several balls and near lamps: leave out --positions")
     _write_lights(out, found.names, found.lights, found.positions if positions else None, None)
     found.sheet(sheet)
     balls = [f'{kind} at {x:.1f}, {y:.1f}, radius {r:.1f}' for kind,(x,y,r) in zip(found.kinds, found.balls)]
@@ -212,8 +212,9 @@ def _found(folder, out, sheet, skip, balls, focal, positions) -> dict:
                 skipped=[f'{name}: {why}' for name,why in found.skipped.items()], out=out, sheet=sheet)
 
 # %% ../nbs/64_capture_commands.ipynb #ea0d785c
-@app.command('lights', epilog=_examples('illuminet lights photos/', 'illuminet lights photos/ --ball 812,640,95 --skip IMG_07.jpg',
-                                        'illuminet lights coin/ --apply photos/lights.lp'))
+@app.command('lights', epilog=_examples(
+    'illuminet lights photos/', 'illuminet lights photos/ --ball 812,640,95 --skip IMG_07.jpg',
+    'illuminet lights coin/ --apply photos/lights.lp'))
 def lights_command(folder:PhotoFolder, out:LightsOut=None, sheet:SheetOut=None, skip:Skip=None, ball:GivenBall=None,
                    focal:Focal=None, positions:AsPositions=False, apply:ApplyLights=None, as_json:Json=False):
     "Find the lamps from mirror, glossy or matt balls in the photos, or take known lights."
@@ -230,13 +231,13 @@ def lights_command(folder:PhotoFolder, out:LightsOut=None, sheet:SheetOut=None, 
     _print_result(about, as_json)
 
 # %% ../nbs/64_capture_commands.ipynb #c5d3fcae
-Least = Annotated[float, _number_option("Leave photos as they are that moved less.", 'PIXELS', min=0)]
+Least = Annotated[float, _number_option("Leave photos that moved less than this as they are.", 'PIXELS', min=0)]
 
-def _movements(res) -> list: # `Alignment` -> of dicts
-    "Return the photos that moved, and by how much"
-    moves = zip(res.names, res.moves, res.moved)
-    return [dict(photo=name, right=round(float(x), 2), down=round(float(y), 2), turn_deg=round(math.degrees(turn), 3),
-                 scale=round(1+float(scale), 5)) for name,(x,y,scale,turn),moved in moves if moved]
+def _move_of(name, move) -> dict: # name of a photo; right, down, scale, turn
+    "Describe how a photo moved"
+    x,y,scale,turn = move
+    return dict(photo=name, right=round(x, 2), down=round(y, 2), turn_deg=round(math.degrees(turn), 3),
+                scale=round(1+scale, 5))
 
 # %% ../nbs/64_capture_commands.ipynb #650d86c9
 @app.command('align', epilog=_examples('illuminet align coin/ --out aligned',
@@ -247,8 +248,9 @@ def align_command(path:PhotoFolder, out:Out=Path('aligned'), skip:Skip=None, lea
     with _working('registering'):
         from illuminet.align import align_folder
         res = align_folder(path, out, skip or (), least)
-    about = dict(out=out, photos=len(res.names), moved=_movements(res), size='{}x{}'.format(*res.crop[2:]))
-    _print_result(about | dict(least_moved=round(float(min(res.sizes)), 2)), as_json)
+    moved = [_move_of(*o[:2]) for o in zip(res.names, res.moves.tolist(), res.moved) if o[2]]
+    about = dict(out=out, photos=len(res.names), size='{}x{}'.format(*res.crop[2:]), moved=moved)
+    _print_result(about, as_json)
 
 # %% ../nbs/64_capture_commands.ipynb #b8d40338
 def _four(text): # str -> list of int, or None
@@ -261,7 +263,8 @@ def _four(text): # str -> list of int, or None
 
 # %% ../nbs/64_capture_commands.ipynb #573ee782
 White = Annotated[Optional[str], typer.Option(metavar='X,Y,W,H', help="Measure the lamps on a white card here.")]
-CheckOut = Annotated[Optional[Path], typer.Option('--out', '-o', parser=_path, metavar='PNG', help="Draw the findings into this picture.")]
+CheckOut = Annotated[Optional[Path], typer.Option('--out', '-o', parser=_path, metavar='PNG', help=(
+    "Save a picture of the findings to this file."))]
 
 @app.command('check', epilog=_examples('illuminet check coin/', 'illuminet check coin/ --out check.png --json'))
 def check_command(path:PhotoFolder, white:White=None, out:CheckOut=None, as_json:Json=False):

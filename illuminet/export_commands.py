@@ -57,7 +57,8 @@ def _write_web(r, out, layout, planes, error, normals, pixel_size, form) -> dict
     "Write a bundle for OpenLIME"
     from illuminet.core import _read_bytes
     layout = layout or ('deepzoom' if max(r.shape) > 4096 else 'image')
-    r.to_web(out, str(layout), page=True, planes=planes, error=error or 2, normals=bool(normals), pixel_size_mm=pixel_size)
+    r.to_web(out, str(layout), page=True, planes=planes, error=error or 2, normals=bool(normals),
+             pixel_size_mm=pixel_size)
     return _planes_of(json.loads(_read_bytes(out/'info.json', 10_000_000)))
 
 def _write_html(r, out, layout, planes, error, normals, pixel_size, form) -> dict: # options, None if not given
@@ -111,7 +112,8 @@ PixelSize = Annotated[Optional[float], _number_option("web: state the side of a 
 ExportForm = Annotated[Optional[PtmForm], typer.Option(help="ptm: write this form.  [default: rgb]")]
 
 # %% ../nbs/63_export_commands.ipynb #99dc695d
-_FOR = dict(layout=['web'], planes=['web', 'html'], error=['web', 'html'], normals=['web'], pixel_size=['web'], form=['ptm'])
+_FOR = dict(layout=['web'], planes=['web', 'html'], error=['web', 'html'], normals=['web'], pixel_size=['web'],
+            form=['ptm'])
 
 def _check_options(to, options): # name -> value
     "Refuse options that a form does not have"

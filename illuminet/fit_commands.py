@@ -227,7 +227,7 @@ def _own_light(light, azimuth, elevation): # each may be None -> (1, 3), or None
     if own is not None and len(own) > 1:
         raise _wrong("a photo has one light: leave out --photo-light or --photo-azimuth", '--photo-light')
     if own is not None and own[0, 2] <= 0:
-        raise _wrong("the light of a photo stands in front of the scene: give a positive z or elevation", '--photo-light')
+        raise _wrong("the light of a photo is in front of the scene: give a positive z or elevation", '--photo-light')
     return own
 
 # %% ../nbs/62_fit_commands.ipynb #21e5b880
@@ -290,7 +290,7 @@ Pictures = Annotated[Path, _out_option(
 PhotoLight = Annotated[Optional[str], typer.Option(
     metavar='X,Y,Z', help="Give the light that a single photo was taken under.  [default: estimated]")]
 PhotoAzimuth = Annotated[Optional[float], _number_option(
-    "Give that light by its azimuth instead.", 'DEGREES')]
+    "Give the light of the photo by its azimuth instead of --photo-light.", 'DEGREES')]
 PhotoElevation = Annotated[Optional[float], _number_option(
     "Give the elevation that goes with it.  [default: 45]", 'DEGREES', min=-90, max=90)]
 
@@ -342,7 +342,7 @@ def relight_command(source:Source, light:NewLights=(), azimuth:Azimuths=(), elev
     film = out.suffix.lower() in _films
     if lights is None and not film:
         raise _wrong("no light: give --light x,y,z, or --azimuth and --elevation in degrees", '--light')
-    shrink = None if film and kind not in ('photo', 'capture') else size              # of a model, only the film is smaller
+    shrink = None if film and kind not in ('photo', 'capture') else size      # of a model, only the film is smaller
     with _working('loading'): r = _in_mode(_relightable(source, method, shrink, own), mode, of_mode)
     from illuminet.learner import orbit
     if lights is None: lights = orbit()

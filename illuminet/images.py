@@ -590,7 +590,7 @@ def _resize(a, # (h, w, 3)
 
 # %% ../nbs/02_images.ipynb #461c9bb4
 def _without_alpha(a): # (h, w, 3), or (h, w, 4) with alpha -> (h, w, 3); (h, w) bool, or None if all is opaque
-    "Separate alpha"
+    "Split off alpha, as a mask of the opaque pixels"
     if a.shape[2] == 3: return a, None
     top = 1 if a.dtype.kind == 'f' else np.iinfo(a.dtype).max
     clear = a[...,3].min() < top

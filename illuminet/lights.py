@@ -517,28 +517,34 @@ def _lamp_strengths(data, n, path): # JSON object, number of lamps -> (n, 3), or
                else _triples(data, ('ledAdjust',), 'rgb', path))
     if factors is None: return None
     factors = np.array(factors, np.float64)
-    if len(factors) != n: raise InputError(f"{path}: {len(factors)} lamps with strengths, {n} lights: give one for each")
-    if not (np.isfinite(factors) & (factors > 0)).all(): raise InputError(f"{path}: a lamp's factor is not above 0: correct it")
+    if len(factors) != n:
+        raise InputError(f"{path}: {len(factors)} lamps with strengths, {n} lights: give one for each")
+    if not (np.isfinite(factors) & (factors > 0)).all():
+        raise InputError(f"{path}: a lamp's factor is not above 0: correct it")
     return (1/factors).astype(np.float32)
 
 # %% ../nbs/01_lights.ipynb #f00af32f
+def _length(data, *keys): # JSON object, keys of which the first that fits counts
+    "Return a length above 0, or None"
+    return next((float(data[k]) for k in keys if type(data.get(k)) in (int, float) and data[k] > 0), None)
+
 def read_dome(path, # a `.dome` file
               ) -> LampDome:
     "Read the lamps of a RelightLab dome"
     try: data = json.loads(_read_text(path))
-    except (ValueError, RecursionError): raise InputError(f"{path}: is no JSON: give a .dome file of RelightLab") from None
+    except (ValueError, RecursionError):
+        raise InputError(f"{path}: is no JSON: give a .dome file of RelightLab") from None
     data = data if isinstance(data, dict) else {}
     places = _triples(data, ('positions3d', 'positions', 'positionsSphere'), 'xyz', path)
     lights = _triples(data, ('directions',), 'xyz', path)
     if places is None and lights is None:
         raise InputError(f"{path}: has neither directions nor positions: give a .dome file of RelightLab")
-    def number(*keys): return next((float(data[k]) for k in keys if type(data.get(k)) in (int, float) and data[k] > 0), None)
-    width,diameter = number('imageWidth'), number('domeDiameter', 'diameter')
+    width,diameter = _length(data, 'imageWidth'), _length(data, 'domeDiameter', 'diameter')
     lights = _unit_rows(places if lights is None else lights, str(path))
     if places is not None and len(places) != len(lights):
         raise InputError(f"{path}: {len(lights)} directions, {len(places)} positions: give one of each for each lamp")
     if places is not None and not width:
-        warnings.warn(_printable(f"{path}: positions without imageWidth: their unit is not known, so only directions are taken"),
+        warnings.warn(_printable(f"{path}: positions without imageWidth: their unit is unknown, directions are taken"),
                       UserWarning, stacklevel=2)
     places = None if places is None or not width else (places/width).astype(np.float32)
     return LampDome(lights, places, _lamp_strengths(data, len(lights), path), width, diameter)
@@ -555,8 +561,9 @@ def write_dome(path, # where to
     width = dome.width or 1.
     places = None if dome.positions is None else np.asarray(dome.positions)*width
     factors = None if dome.strengths is None else 1/np.asarray(dome.strengths, np.float64)
-    data = dict(label='', notes='', imageWidth=width if places is not None else dome.width or 0, domeDiameter=dome.diameter or 0,
-                verticalOffset=0, lightConfiguration='directional' if places is None else 'lights3d', lightSource='from_lp',
+    data = dict(label='', notes='', imageWidth=dome.width or 0 if places is None else width,
+                domeDiameter=dome.diameter or 0, verticalOffset=0, lightSource='from_lp',
+                lightConfiguration='directional' if places is None else 'lights3d',
                 directions=_objects(dome.lights, 'xyz'), positionsSphere=[], positions3d=_objects(places, 'xyz'),
                 ledAdjust=_objects(factors, 'rgb'))
     with atomic_path(path) as tmp: tmp.write_text(json.dumps(data, indent=1))

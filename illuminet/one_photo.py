@@ -139,7 +139,7 @@ def _local_lines(x, # (1, c, h, w)
                  across, # pixels of a neighbourhood
                  even, # grey variance below which there is no edge
                  ): # slope and level, each (1, c, h, w): x is near slope·grey + level
-    "Fit a straight line of the grey to each neighbourhood of a map"
+    "Fit each neighbourhood of a map as a linear function of the grey"
     grey_mean,mean,product,square = (_box_mean(o, across) for o in (grey, x, x*grey, grey*grey))
     slope = (product-grey_mean*mean)/(square-grey_mean**2+even)
     return slope, mean-slope*grey_mean

@@ -17,8 +17,9 @@ from .images import *
 from .images import _TYPES, _check_floats, _fetch, _open_picture, _reading, _warn_of_pictures, _why
 from .near_lamps import are_positions, distant_photos
 from .capture import *
-from .capture import (
-    _bench_linear, _check_stamps, _convert, _named_files, _near_lamps, _read_images, _stamp, _Values, _values_of, _way_of)
+from illuminet.capture import (
+    _bench_linear, _check_stamps, _convert, _named_files, _near_lamps, _read_images, _stamp, _Values, _values_of,
+    _way_of)
 from .photometry import *
 from .relightable import *
 from .relightable import _FILES, _no_model

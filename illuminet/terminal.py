@@ -36,15 +36,15 @@ def _number_option(help, metavar='N', **limits): # min, max
 
 # %% ../nbs/61_terminal.ipynb #31ecf38d
 _READING = dict(linear=('ILLUMINET_LINEAR', Annotated[Optional[bool], typer.Option(
-                    help="Take values of photos as linear, or as sRGB-coded.  [default: as the files note]",
+                    help="Treat pixel values as linear, or as sRGB-coded.  [default: as the files note]",
                     show_default=False)]),
                 allow_large=('ILLUMINET_ALLOW_LARGE', Annotated[Optional[bool], typer.Option(
                     '--allow-large', help="Read photos of more than 179 million pixels.", show_default=False)]),
                 distance=('ILLUMINET_DISTANCE', Annotated[Optional[float], _number_option(
-                    "Distance of near lamps, in picture widths; inf: distant.  [default: as the file and the photos show]",
+                    "Set the distance of the lamps in picture widths; inf: distant.  [default: from file or photos]",
                     'WIDTHS', min=.5, show_default=False)]),
                 scale=('ILLUMINET_SCALE', Annotated[Optional[float], _number_option(
-                    "Width of the picture in the unit of the lamp positions in the .lp file.", 'UNITS', min=0,
+                    "Set the width of the picture, in the unit of the .lp file's lamp positions.", 'UNITS', min=0,
                     show_default=False)]))
 
 @contextlib.contextmanager
@@ -64,7 +64,7 @@ def _takes_path(f) -> bool: # a command
     notes = [getattr(o.annotation, '__metadata__', ()) for o in inspect.signature(f).parameters.values()]
     return any(isinstance(o, typer.models.ArgumentInfo) for note in notes for o in note)
 
-def _with_reading_options(f): # a command -> one with two more options
+def _with_reading_options(f): # a command -> one with the options of `_READING`
     "Add the options of reading to a command"
     @functools.wraps(f)
     def run(*args, **kwargs):

@@ -213,7 +213,7 @@ def _psnr_with(learn, strength): # (n,) dB
 def choose_strength(learn, # a `Learner` whose network corrects a base
                     strengths=(.25, .5, .75, 1.), # tried besides 0
                     ) -> dict: # base_psnr, psnr (dB, means over the validation lights) and strength
-    "Set the model's `strength` to the best on the validation lights, or to 0 if none helps"
+    "Set the model's `strength` to the value that scores best on the validation lights, or to 0 if none helps"
     base = _psnr_with(learn, 0.)
     tried = {strength: _psnr_with(learn, strength) for strength in strengths}
     best = max(tried, key=lambda strength: tried[strength].mean())

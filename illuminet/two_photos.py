@@ -55,7 +55,8 @@ def fit(cls:TwoPhotos,
         ):
     "Read the surface of each photo, and choose the kernel between them"
     if isinstance(cap, (str, Path)): cap = Capture.load(cap)
-    if len(cap) != 2: raise InputError(f"{_counted(len(cap), 'photo')}: 'two' takes two; method 'illuminet' takes any number")
+    if len(cap) != 2:
+        raise InputError(f"{_counted(len(cap), 'photo')}: 'two' takes two; method 'illuminet' takes any number")
     tensors = dict(lights=cap.lights)
     for i in range(len(cap)):
         part = OnePhoto.fit(cap[i], net, finder)

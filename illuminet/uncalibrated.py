@@ -42,7 +42,7 @@ def _components(shading, # (n, h, w)
                 on, # (h, w) bool
                 k=_COMPONENTS,
                 ) -> tuple: # (n, k) of mean square 1, (k, h, w)
-    "Split the shading into principal components: factors of the photos, and pictures"
+    "Split the shading into principal components: a factor for each photo, and a picture for each component"
     pixels = shading[:, on].astype(np.float64)
     _,vectors = np.linalg.eigh(pixels@pixels.T)
     factors = vectors[:, :-k-1:-1]*math.sqrt(len(shading))

@@ -468,14 +468,14 @@ def meanwhile(change, owner, name, call):
     return lambda: mock.patch.object(owner, name, counted).start()
 
 
-READ = {'whole': (32, [], images_module, '_open_file', 50),
+READ = {'whole': (32, [], images_module, '_open_file', 30),
         'in strips': (256, ['--stream'], pyvips.Region, 'new', 1)}  # larger than what libvips reads ahead
 
 
 def test_photo_vanishes(tmp_path):
     "A photo is deleted while photos are read: exit code 2, and a message names it; in strips, it is read to its end"
     coin = photo_folder(tmp_path/'coin')
-    before = meanwhile((coin/'15.png').unlink, images_module, '_open_file', 50)
+    before = meanwhile((coin/'15.png').unlink, images_module, '_open_file', 30)
     refused('fit', coin, '--method', 'ptm', '-o', tmp_path/'model', says='15.png', before=before)
     assert os.listdir(tmp_path) == ['coin']
 

@@ -1,4 +1,4 @@
-"""Files of other programs: written here by small writers that share no code with the readers, and broken in every way"""
+"""Files of other programs: written by small writers that share no code with the readers, and broken in every way"""
 import io, json, struct
 import numpy as np, pytest
 from PIL import Image
@@ -286,7 +286,8 @@ def test_broken_layouts(what, tmp_path):
     ('rbf mrgb', '"lights": [', '"lights": [1, ', '27 numbers'), ('rbf mrgb', '"lights": [', '"other": [', 'lights'),
     ('bilinear mycc', '[6, 2, 2]', '[1, 2, 2]', 'planes'), ('bilinear mycc', '[6, 2, 2]', '[6, 2, 1]', 'planes'),
     ('bilinear mycc', '[6, 2, 2]', '[1000000000, 2, 2]', 'planes'), ('bilinear mycc', '[6, 2, 2]', '"x"', 'planes'),
-    ('ptm lrgb', '"nplanes": 9', '"nplanes": 18', '18 planes'), ('ptm rgb', '"colorspace": "rgb"', '"colorspace": "hsv"', 'known are'),
+    ('ptm lrgb', '"nplanes": 9', '"nplanes": 18', '18 planes'),
+    ('ptm rgb', '"colorspace": "rgb"', '"colorspace": "hsv"', 'known are'),
     ('ptm rgb', '"type": "ptm"', '"type": "sh"', 'export it from RelightLab as hsh or ptm'),
     ('ptm rgb', '"type": "ptm", ', '', 'names no type'), ('ptm rgb', '"colorspace": "rgb", ', '', 'known are')])
 def test_broken_descriptions(kind, old, new, says, tmp_path):
@@ -391,8 +392,8 @@ def test_error_holds(method, capture, tmp_path):
 def test_sizes_and_normals(capture, tmp_path):
     capture.save(tmp_path/'c')
     for layout in ('image', 'deepzoom', 'tarzoom', 'itarzoom'):
-        good('export', tmp_path/'c', '--to', 'web', '--method', 'ptm', '--layout', layout, '--normals', '--pixel-size', .05,
-             '-o', tmp_path/layout)
+        more = '--layout', layout, '--normals', '--pixel-size', .05
+        good('export', tmp_path/'c', '--to', 'web', '--method', 'ptm', *more, '-o', tmp_path/layout)
         assert json.loads((tmp_path/layout/'info.json').read_text())['pixelSizeInMM'] == .05
         assert read_web(tmp_path/layout).shape == (24, 24, 3)
     assert np.asarray(Image.open(tmp_path/'image/normals.jpg'))[..., 2].mean() > 128
