@@ -746,7 +746,8 @@ def _check_found(witnesses, given): # list of `_Witness`, whether the user gave 
     o = witnesses[0].outline
     length = o.strength*o.cover*2*np.pi*o.circle.radius                  # of clear outline, pixels
     alone = len(witnesses) == 1 and not given
-    if alone and (o.strength < .3 and length < 60 or witnesses[0].reading.kind == 'glossy' and _encircled(witnesses[0])):
+    faint = o.strength < .3 and length < 60
+    if alone and (faint or witnesses[0].reading.kind == 'glossy' and _encircled(witnesses[0])):
         raise InputError(f"photos: the outline of the ball at {_place(witnesses[0])} is not clear: {_GIVE}")
 
 # %% ../nbs/07_balls.ipynb #ba000079

@@ -228,8 +228,8 @@ def _without_ball(folder, out, skip) -> dict: # folder of photos, path to write,
     'illuminet lights photos/', 'illuminet lights photos/ --ball 812,640,95 --skip IMG_07.jpg',
     'illuminet lights coin/ --apply photos/lights.lp', 'illuminet lights coin/ --without-ball'))
 def lights_command(folder:PhotoFolder, out:LightsOut=None, sheet:SheetOut=None, skip:Skip=None, ball:GivenBall=None,
-                   focal:Focal=None, positions:AsPositions=False, apply:ApplyLights=None, without_ball:WithoutBall=False,
-                   as_json:Json=False):
+                   focal:Focal=None, positions:AsPositions=False, apply:ApplyLights=None,
+                   without_ball:WithoutBall=False, as_json:Json=False):
     "Find the lamps from mirror, glossy or matt balls in the photos, from the photos alone, or from known lights."
     if not folder.is_dir(): raise _wrong(f"{folder}: is no folder: give the folder of the photos")
     if out is None and (folder/'lights.lp').exists():

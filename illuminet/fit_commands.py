@@ -325,6 +325,18 @@ def _check_not_source(out, source):
     if out.exists() and source.exists() and out.samefile(source):
         raise _wrong(f"{out}: is the source: choose another name", '--out')
 
+# %% ../nbs/62_fit_commands.ipynb #3eb387fb
+def _write_relit(r, lights, out, size) -> list: # size: of a film, in pixels; None: 320
+    "Write a film, or a picture for each light; return the paths"
+    film = out.suffix.lower() in _films
+    outs = _numbered(out, 1 if film else len(lights))
+    with _working('relighting', len(lights)) as step:
+        if film: _write_film(r, lights, out, size or 320, step)
+        for one,path in zip(lights, [] if film else outs):
+            _write_picture(r, one, path)
+            step()
+    return outs
+
 # %% ../nbs/62_fit_commands.ipynb #c5311276
 @app.command('relight', epilog=_examples('illuminet relight photo.jpg --azimuth 30 --elevation 40',
                                          'illuminet relight coin/ --azimuth 30 --azimuth 150 --elevation 25',
@@ -343,17 +355,13 @@ def relight_command(source:Source, light:NewLights=(), azimuth:Azimuths=(), elev
     if lights is None and not film:
         raise _wrong("no light: give --light x,y,z, or --azimuth and --elevation in degrees", '--light')
     shrink = None if film and kind not in ('photo', 'capture') else size      # of a model, only the film is smaller
-    with _working('loading'): r = _in_mode(_relightable(source, method, shrink, own), mode, of_mode)
+    with _working('loading'):
+        model = _relightable(source, method, shrink, own)
+        r = _in_mode(model, mode, of_mode)
     from illuminet.learner import orbit
     if lights is None: lights = orbit()
-    outs = _numbered(out, 1 if film else len(lights))
-    with _working('relighting', len(lights)) as step:
-        if film: _write_film(r, lights, out, size or 320, step)
-        else:
-            for one,path in zip(lights, outs):
-                _write_picture(r, one, path)
-                step()
-    about = dict(out=outs, method=r.method, **_photo_light(r), mode=mode, size=_pixels(r), lights=len(lights))
+    outs = _write_relit(r, lights, out, size if film else None)
+    about = dict(out=outs, method=r.method, **_photo_light(model), mode=mode, size=_pixels(r), lights=len(lights))
     _print_result({name: value for name,value in about.items() if value is not None}, as_json)
 
 # %% ../nbs/62_fit_commands.ipynb #3a38661d

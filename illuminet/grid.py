@@ -22,7 +22,8 @@ def _bilinear(lights, # (m, 3)
               ) -> np.ndarray: # (m, side²), rows sum to 1
     "Return the weights of the lights of `octahedral_lights(side)`"
     v = as_lights(lights).astype(np.float64)
-    x,y,_ = (v/np.abs(v).sum(1, keepdims=True)).T
+    v[:, 2] = v[:, 2].clip(0)                                              # below the horizon: at the horizon
+    x,y,_ = (v/np.abs(v).sum(1, keepdims=True).clip(1e-9)).T
     at = (np.stack([x+y, y-x])+1)/2*(side-1)
     corner = np.clip(at.astype(int), 0, side-2)
     part = at-corner

@@ -191,8 +191,10 @@ def are_positions(vectors, # (n, 3) as a light file has them
                   ) -> bool:
     "Return whether vectors are positions of lamps rather than directions"
     vectors = _as_rows(vectors)
-    typical = np.median(np.linalg.norm(vectors, axis=1))
-    return bool(not .67 < typical < 1.5 and np.ptp(vectors[:,2]-1) > 1e-6*typical)
+    lengths = np.linalg.norm(vectors, axis=1)
+    typical = np.median(lengths)
+    unlike_1 = not .67 < typical < 1.5 or np.ptp(lengths) > .1*typical
+    return bool(unlike_1 and np.ptp(vectors[:,2]-1) > 1e-6*typical)
 
 # %% ../nbs/03_near_lamps.ipynb #b488aed2
 def _sampled(images, linear): # (n, h, w, 3) -> (n, p) grey and linear; (p, 3)

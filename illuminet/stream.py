@@ -6,7 +6,7 @@
 __all__ = ['Strips', 'TensorWriter', 'fit_large', 'relight_large', 'normals_large']
 
 # %% ../nbs/50_stream.ipynb #f19c6a87
-import json, os
+import json, os, warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -67,7 +67,7 @@ class Strips:
                  threads=None, # that decode; None: one for each core
                  linear=None, # whether values are linear; None: as the files note, else sRGB-coded
                  allow_large=None, # read photos of more pixels than is safe
-                 distance=None, scale=None, # of near lamps, as for `Capture.load`; a distance is not estimated
+                 distance=None, scale=None, # of near lamps, as for `Capture.load`
                  ):
         self._found = _named_files(path)
         self.files,self.lights = self._found.files,self._found.lights
@@ -96,12 +96,19 @@ def _meaning(self:Strips) -> _Values:
     return self._how
 
 # %% ../nbs/50_stream.ipynb #918bffa7
+@patch
+def _small(self:Strips, every) -> np.ndarray: # (n/every, h, w, 3)
+    "Read small copies of some photos"
+    with warnings.catch_warnings(action='ignore'): return _read_images(self.files[::every], 96, False, self._way)[0]
+
 @patch(as_prop=True)
 def _lamps(self:Strips): # -> (n, 3) in picture widths; None for distant lamps
     "Return the positions of near lamps"
-    def small(): return _read_images(self.files, 96, False, self._way)[0]
-    read = small if are_positions(self._found.vectors) else None
-    return _near_lamps(self._found, read, self.linear, self._distance, self._scale)
+    vectors = self._found.vectors
+    every = 1 if are_positions(vectors) else -(-len(vectors)//16)               # sixteen photos show the fall-off
+    few = self._found._replace(vectors=vectors[::every])
+    lamps = _near_lamps(few, lambda: self._small(every), self.linear, self._distance, self._scale)
+    return lamps if lamps is None or every == 1 else self.lights*np.linalg.norm(lamps[0])
 
 # %% ../nbs/50_stream.ipynb #0b98518c
 _STEP = 16   # rows

@@ -2,7 +2,7 @@
 import json
 import numpy as np, pytest
 from scipy.ndimage import gaussian_filter
-from illuminet.check import Finding, SEVERITIES
+from illuminet.check import Finding, SEVERITIES, white_card
 from illuminet.learner import *
 from helpers import good, refused
 
