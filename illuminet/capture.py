@@ -138,7 +138,7 @@ def show(self:Capture,
 def _natural(name): # of a file
     "Return a key that sorts names as people number them"
     parts = re.split(r'([0-9]+)', unicodedata.normalize('NFC', name))
-    return [(int(o), '') if i % 2 else (0, o) for i,o in enumerate(parts)], name
+    return [(int(o), '') if i % 2 else (0, o.casefold()) for i,o in enumerate(parts)], name
 
 def _folder(path): # a folder
     "List the files of a folder, sorted by name, without hidden ones"
@@ -220,13 +220,20 @@ def _root_of(lp, given): # light file, path that was given -> folder
     here = lp.parent.absolute()
     return here.parent if here.name.lower() == 'assembly-files' else lp.parent
 
+def _without_folders(lp, files, dropped): # light file, photos, folders that it names and that are not there
+    "Return the photos; warn if they lie in another folder than the light file names"
+    folders = [o for o in dropped if o != '..']
+    if folders: _warn(lp, f"its photos are not in {'/'.join(folders)}, which it names: took those in {files[0].parent}")
+    return files
+
 def _by_path(lp, names, root): # light file, n names, folder that must not be left
     "Find the file of each name: as written, then by ever fewer of its last parts; None if some are missing"
     parts = [_parts(o) or [''] for o in names]
     if not any(map(_absolute, names)) and (files := _by_name(lp.parent, parts, root)): return files
     for k in range(min(4, max(map(len, parts))), 0, -1):
         for base in dict.fromkeys((lp.parent, root)):
-            if files := _by_name(base, [o[-k:] for o in parts], root): return files
+            files = _by_name(base, [o[-k:] for o in parts], root)
+            if files: return _without_folders(lp, files, [] if _absolute(names[0]) else parts[0][:-k])
 
 # %% ../nbs/04_capture.ipynb #e0b3844e
 _companion = re.compile(r'(\w+[ _-])?(mask|normals?|normal_?map|albedo|diffuse|specular|height|depth|roughness|means?'
@@ -265,7 +272,7 @@ def _elsewhere(lp, names, root): # light file, n names, folder of the capture ->
     "Return a remedy if the photos are outside of the folder"
     for name in [o for o in names if o and not _absolute(o)][:1]:
         photo = Path(os.path.normpath(Path(lp.parent, *_parts(name))))
-        if not photo.is_file() or root in photo.parents: return None
+        if not photo.is_file() or _place_of(lp.parent, _parts(name)[:-1], root): return None
         both = Path(os.path.commonpath([lp.parent.absolute(), photo.absolute()]))
         return f"they are in {photo.parent}, outside of the folder: give {both}, which holds both"
 
@@ -283,6 +290,17 @@ def _differences(lp, wanted, photos, missing, remedy=None): # light file; n name
     fix = remedy or ('export them as JPEG, PNG, TIFF, BMP or WebP' if other else
                      'put the photos beside the .lp file, or correct its lines')
     return f"{'; '.join(differ)}: {fix}"
+
+# %% ../nbs/04_capture.ipynb #91c4ff56
+def _readings(names): # n names, as a light file has them
+    "Yield the names, then the words that stand at the same place of each, the last ones first"
+    if not all(names): return
+    yield names
+    words = [o.split() for o in names]
+    count = min(map(len, words))
+    if count < 2: return
+    yield [o.split(None, 1)[1].strip('"') for o in names]
+    for k in reversed(range(count)): yield [o[k].strip('"') for o in words]
 
 # %% ../nbs/04_capture.ipynb #a3abf820
 def _warn(lp, text):
@@ -312,7 +330,10 @@ def _pair(lp, # path of the light file
           root, # folder of the capture
           ) -> list: # a file for each name
     "Find the photo of each light: by name, or by order if no name is found"
-    if all(names) and (paired := _by_path(lp, names, root)):
+    elsewhere = _elsewhere(lp, names, root)
+    paired = next(filter(None, (_by_path(lp, o, root) for o in _readings(names))), None)
+    if paired:
+        if elsewhere: raise InputError(f"{lp}: names photos that are not those beside it: {elsewhere}")
         _warn_of_rest(lp, paired)
         return paired
     files,wanted = _photos(lp.parent), [_composed(base_name(o)) for o in names]
@@ -320,7 +341,7 @@ def _pair(lp, # path of the light file
     missing = [o for o in wanted if _stem(o) not in stems]
     photos,others = _real_photos(files)
     if len(photos) != len(wanted) or len(missing) < len(wanted):
-        raise InputError(_differences(lp, wanted, photos, missing, _elsewhere(lp, names, root)))
+        raise InputError(_differences(lp, wanted, photos, missing, elsewhere))
     _warn_of_order(lp, wanted, lights, photos, others)
     return photos
 

@@ -56,6 +56,14 @@ def test_natural_order(tmp_path, form, start):
     assert cap.names == names
 
 
+def test_order_ignores_case(tmp_path):
+    "IMG2.png stands between img1.png and img3.png"
+    names = [f"{'IMG' if i % 3 else 'img'}{i}.png" for i in range(COUNT)]
+    put(tmp_path, names)
+    (tmp_path/'lights.lp').write_text(''.join(f'{numbers(light)}\n' for light in LIGHTS))
+    assert paired(tmp_path, 'paired by order').names == names
+
+
 def test_unknown_names_are_paired_by_order(tmp_path):
     put(tmp_path, [f'p{i}.png' for i in range(COUNT)])
     (tmp_path/'lights.lp').write_text(lines([f'DSC{i:04}.jpg' for i in range(COUNT)]))
@@ -147,6 +155,33 @@ def test_sibling_folders(tmp_path):
     for path in (lp, lp.parent):
         with pytest.raises(InputError, match=f'outside of the folder: give {tmp_path/"coin"}, which holds both'): Capture.load(path)
     paired(tmp_path/'coin')
+
+
+def test_thumbnails_beside_the_light_file(tmp_path):
+    "Pictures of the same names are not taken in place of photos that are outside of the folder"
+    names = [f'{i}.png' for i in range(COUNT)]
+    put(tmp_path/'photos', names)
+    put(tmp_path/'lp', names)
+    (tmp_path/'lp'/'lights.lp').write_text(lines([f'../photos/{o}' for o in names]))
+    with pytest.raises(InputError, match='outside of the folder: give .*, which holds both'): Capture.load(tmp_path/'lp')
+
+
+def test_folders_that_are_not_there(tmp_path):
+    "A written folder that is missing is named"
+    names = [f'{i}.png' for i in range(COUNT)]
+    put(tmp_path, names)
+    (tmp_path/'lights.lp').write_text(lines([f'full/{o}' for o in names]))
+    paired(tmp_path, ['its photos are not in full', f'took those in {tmp_path}'])
+
+
+@pytest.mark.parametrize('form', ['{} {}', '{} "{}"', 'no. {} {}'])
+@pytest.mark.parametrize('stem', ['im{}.png', 'im {}.png'])
+def test_numbers_before_names(tmp_path, form, stem):
+    names = [stem.format(9 - i if i < 10 else i) for i in range(COUNT)]
+    if form[0] == 'n' and ' ' in stem: return
+    put(tmp_path, names)
+    (tmp_path/'lights.lp').write_text(lines([form.format(i, o) for i, o in enumerate(names)]))
+    assert {*paired(tmp_path).names} == {*names}
 
 
 @pytest.mark.parametrize('name', ['../secret.png', '../../secret.png', '../other/secret.png', 'sub/../../secret.png',
