@@ -23,7 +23,7 @@ from .core import *
 from .core import _printable, _read_bytes, _within
 from .lights import *
 from .lights import (
-    _as_float, _as_text, _axes, _direction_column, _lp_rows, _name_column, _no_direction, _number, _read_vectors,
+    _as_float, _as_text, _axes, _check_no_angles, _direction_column, _lp_rows, _name_column, _no_direction, _number, _read_vectors,
     _trailing, _unit_rows, _vector)
 from .images import *
 from .images import _as_images, _as_mask, _counted, _decode, _fit, _open_picture, _peek, _resize, _resized_mask
@@ -364,6 +364,27 @@ def _table_columns(cells) -> tuple: # lists of str, alike in length -> columns o
     first = _direction_column(numbers, bool(words)) if len(numeric) > 3 else 0
     return numeric[first:first+3], words[0] if words else numeric[0] if first else None
 
+# %% ../nbs/04_capture.ipynb #66bab54b
+def _angle_columns(header): # words -> [column of azimuth, of elevation], or None
+    "Find the columns that a header calls azimuth and elevation, unless it has x, y and z"
+    unit = r'([ _.(\[-]*(deg(rees?)?|°)[)\]]?)?'
+    def column(name): return [i for i,o in enumerate(header) if re.fullmatch(name+unit, o.strip(' #"\''), re.I)]
+    found = column('az(im(uth)?)?')+column('(elev?|elevation|altitude)')
+    return found if len(found) == 2 and not _axes(header) else None
+
+def _by_angles(path, rows, cells, columns): # light file, its lines, their words with the header, two columns
+    "Read the lights of a table of azimuth and elevation"
+    header,*cells = cells
+    name = _name_column(header, columns, cells[0]) if cells else None
+    for (i,_),o in zip(rows, cells):
+        if not all(_number.fullmatch(o[k]) for k in columns):
+            raise InputError(f"{path}, line {i}: azimuth and elevation are no numbers: write degrees")
+    azimuth,elevation = np.array([[_as_float(o[k]) for k in columns] for o in cells]).reshape(-1, 2).T
+    if not cells or np.abs(azimuth).max() <= 6.3 and np.abs(elevation).max() <= 1.6 or np.abs(elevation).max() > 90:
+        raise InputError(f"{path}: azimuth and elevation do not look like degrees: write degrees, or columns x, y and z")
+    _warn(path, "azimuth and elevation are taken as degrees, azimuth 0 as right and 90 as up")
+    return ['' if name is None else o[name] for o in cells], from_angles(np.deg2rad(azimuth), np.deg2rad(elevation))
+
 # %% ../nbs/04_capture.ipynb #96823a70
 def _read_table(path) -> tuple: # n names, n vectors
     "Read a table of lights"
@@ -373,6 +394,7 @@ def _read_table(path) -> tuple: # n names, n vectors
     cells = [[o.strip().strip('"') for o in next(csv.reader([text], delimiter=mark))] for _,text in rows]
     cells = [o+['']*(len(cells[0])-len(o)) for o in cells]
     axes,name = _axes(cells[0]),None
+    if angles := _angle_columns(cells[0]): return _by_angles(path, rows[1:], cells, angles)
     if axes:
         header,rows = cells.pop(0), rows[1:]
         name = _name_column(header, axes, cells[0]) if cells else None
@@ -487,6 +509,7 @@ def _listed_names(folder): # -> list of str; empty if there is no list
 def _read_lights(path) -> tuple: # a light file -> n names, (n, 3) vectors of any length
     "Read names and vectors of a light file of any kind"
     names,vectors = _TABLES.get(path.suffix.lower(), _read_vectors)(path)
+    _check_no_angles(path, vectors)
     listed = [] if any(names) else _listed_names(path.parent)
     return listed if len(listed) == len(names) else names, np.array(vectors)
 

@@ -3,7 +3,7 @@ import json, unicodedata
 import numpy as np, pytest, scipy.io
 from PIL import Image
 from illuminet.learner import (
-    Capture, InputError, capture_files, captures_in, dome, linear_to_srgb, read_lp, srgb_to_linear, to_float, write_png)
+    Capture, InputError, capture_files, captures_in, dome, linear_to_srgb, read_lp, srgb_to_linear, to_angles, to_float, write_png)
 from illuminet.stream import Strips
 
 COUNT = 12
@@ -209,6 +209,28 @@ def test_capture_below(tmp_path):
 
 
 # --- further columns
+
+@pytest.mark.parametrize('radius', [1, 300])
+def test_angles_are_refused(tmp_path, radius):
+    "Angles with a radius are no directions"
+    names = [f'{i}.png' for i in range(COUNT)]
+    put(tmp_path, names)
+    azimuth, elevation = np.rad2deg(to_angles(LIGHTS))
+    (tmp_path/'lights.lp').write_text(''.join(f'{o} {a:.2f} {e:.2f} {radius}\n' for o, a, e in zip(names, azimuth, elevation)))
+    with pytest.raises(InputError, match='look like azimuth and elevation in degrees: write x y z'): Capture.load(tmp_path)
+
+
+def test_table_of_angles(tmp_path):
+    "Angles under a header are converted"
+    names = [f'{i}.png' for i in range(COUNT)]
+    put(tmp_path, names)
+    azimuth, elevation = np.rad2deg(to_angles(LIGHTS))
+    rows = ''.join(f'{o},{a:.4f},{e:.4f}\n' for o, a, e in zip(names, azimuth, elevation))
+    (tmp_path/'lights.csv').write_text('image,azimuth,elevation\n' + rows)
+    paired(tmp_path, 'azimuth and elevation are taken as degrees')
+    (tmp_path/'lights.csv').write_text('image,azimuth,elevation\n' + names[0] + ',1,.5\n')
+    with pytest.raises(InputError, match='do not look like degrees'): Capture.load(tmp_path)
+
 
 def with_columns(form, **more):
     "Lines of a form, with values for each light"
