@@ -27,7 +27,7 @@ from .lights import (
     _trailing, _unit_rows, _vector)
 from .images import *
 from .images import _as_images, _as_mask, _counted, _decode, _fit, _open_picture, _peek, _resize, _resized_mask
-from .images import _says_linear, _suffixes, _warn_once, _warn_of_pictures, _Way
+from .images import _has_plain_floats, _says_linear, _suffixes, _warn_once, _warn_of_pictures, _Way
 from .near_lamps import distant_photos, locate_lamps
 
 # %% ../nbs/04_capture.ipynb #52700306
@@ -771,6 +771,9 @@ def _bench_linear(found, dtype, linear): # `_Found`, type of values; as for `Cap
         _warn(found.files[0].parent, "16-bit photos beside light_intensities.txt are taken as linear, as in DiLiGenT: "
                                      "if they are not, pass linear=False (--no-linear)")
         return True
+    if dtype.kind == 'f' and _requested('ILLUMINET_LINEAR', linear) is None and _has_plain_floats(found.files[0]):
+        _warn(found.files[0].parent, "floats in TIFF without a colour profile are taken as linear: "
+                                     "if they are not, pass linear=False (--no-linear)")
     return _linear(found.files, linear)
 
 # %% ../nbs/04_capture.ipynb #0b462ff3
