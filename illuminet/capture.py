@@ -277,6 +277,13 @@ def _elsewhere(lp, names, root): # light file, n names, folder of the capture ->
         return f"they are in {photo.parent}, outside of the folder: give {both}, which holds both"
 
 # %% ../nbs/04_capture.ipynb #4bd7da37
+def _in_a_folder(lp, missing): # light file, names not found -> a remedy, or None
+    "Return a remedy if all missing photos are in one folder beside the light file"
+    folders = [o for o in lp.parent.iterdir() if o.is_dir() and not o.is_symlink() and o.name[0] != '.'][:_PLACES]
+    wanted = {*map(_any_case, missing)}
+    found = [o.name for o in sorted(folders) if wanted and wanted <= {_any_case(f.name) for f in _photos(o)}]
+    return f"they are in {found[0]}: write {found[0]}/{missing[0]}, or put the .lp file there" if found else None
+
 def _differences(lp, wanted, photos, missing, remedy=None): # light file; n names; paths; names not found; what to do
     "Describe what keeps lights and photos from being paired, for a message"
     known,other = {*map(_stem, wanted)}, _other_pictures(lp, photos, missing)
@@ -287,8 +294,10 @@ def _differences(lp, wanted, photos, missing, remedy=None): # light file; n name
              'of a kind that cannot be read': other}
     numbers = f"{lp}: {_counted(len(wanted), 'light')}, {_counted(len(photos), 'photo')} beside it"
     differ = [numbers, *(f"{what}: {_some(names)}" for what,names in found.items() if any(names))]
-    fix = remedy or ('export them as JPEG, PNG, TIFF, BMP or WebP' if other else
-                     'put the photos beside the .lp file, or correct its lines')
+    stray = len(photos) > len(wanted) and not any(wanted)
+    fix = remedy or ('remove the pictures that are no photos, or write names into the .lp file' if stray else
+                     'export them as JPEG, PNG, TIFF, BMP or WebP' if other else
+                     _in_a_folder(lp, missing) or 'put the photos beside the .lp file, or correct its lines')
     return f"{'; '.join(differ)}: {fix}"
 
 # %% ../nbs/04_capture.ipynb #91c4ff56
@@ -786,7 +795,9 @@ def _read_mask(folders, # that may hold it
     "Read the picture `mask` of a capture"
     for folder in folders:
         masks = [f for f in _photos(folder) if f.stem.lower() == 'mask' and f.name not in names]
-        if masks: return _decode(_inside(masks, folder)[0], size, wh, way).image
+        if not masks: continue
+        _warn(masks[0], "pixels outside of it do not count: if that is not meant, remove it")
+        return _decode(_inside(masks, folder)[0], size, wh, way).image
 
 # %% ../nbs/04_capture.ipynb #65bd5148
 def _all_converted(images, values): # (n, h, w, 3), `_Values` -> the same, or a new array if the type changes

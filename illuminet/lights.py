@@ -286,12 +286,20 @@ _LP_BYTES = 10_000_000   # of a light file, at most
 _LP_LINE = 10_000        # characters of a line, at most
 _LP_LIGHTS = 200_000     # lines of a light file, at most
 
+_OTHERS = dict.fromkeys(('.obj', '.ply', '.stl', '.glb', '.gltf'), 'a surface') | {
+    '.onnx': 'a network for other programs', '.zip': 'an archive: unpack it', '.pdf': 'a document'}
+
+def _what_it_is(path):
+    "Return what a file that is no light file seems to be, for a message; '' if that is not known"
+    kind = _OTHERS.get(Path(path).suffix.lower())
+    return f", or the folder of photos; this is {kind}" if kind else ''
+
 def _read_text(path, # a text file
                ) -> str:
     "Read a small text file, whatever its encoding"
     raw = _read_bytes(path, _LP_BYTES)
     if raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE): return raw.decode('utf-16', 'replace')
-    if b'\0' in raw: raise InputError(f"{path}: not a text file: give a .lp file")
+    if b'\0' in raw: raise InputError(f"{path}: not a text file: give a .lp file{_what_it_is(path)}")
     try: return raw.decode('utf-8-sig')
     except UnicodeDecodeError: return raw.decode('latin-1')
 

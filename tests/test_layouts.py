@@ -31,7 +31,7 @@ def paired(path, says=None, without=None):
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter('always')
         cap = Capture.load(path)
-    told = [str(o.message) for o in seen if 'no fall-off' not in str(o.message)]     # pictures of nothing show none
+    told = [str(o.message) for o in seen if not any(part in str(o.message) for part in ('no fall-off', 'mask.png: pixels'))]  # pictures of nothing show none
     if says is None: assert not told, told
     else: assert len(told) == 1 and all(o in told[0] for o in ([says] if isinstance(says, str) else says)), told
     which = [int(a.max() - 9)//20 for a in cap.images]
@@ -90,6 +90,30 @@ def test_maps_among_photos(tmp_path, name):
     Image.fromarray(photos[3]).save(tmp_path/name)
     (tmp_path/'lights.lp').write_text(''.join(f'{numbers(light)}\n' for light in LIGHTS))
     paired(tmp_path, ['paired by order', f'without {name}'])
+
+
+def test_mask_beside_photos(tmp_path):
+    "A mask is used, which is said once"
+    names = [f'{i}.png' for i in range(COUNT)]
+    put(tmp_path, names)
+    Image.fromarray(photos[11]).save(tmp_path/'mask.png')
+    (tmp_path/'lights.lp').write_text(lines(names))
+    with pytest.warns(UserWarning, match='mask.png: pixels outside of it do not count') as seen: Capture.load(tmp_path)
+    assert len([o for o in seen if 'mask.png' in str(o.message)]) == 1
+
+
+def test_remedies(tmp_path):
+    "Messages name a stray picture, a folder with the photos, and files of other kinds"
+    names = [f'{i}.png' for i in range(COUNT)]
+    put(tmp_path/'photos', names)
+    (tmp_path/'lights.lp').write_text(lines(names))
+    with pytest.raises(InputError, match='they are in photos: write photos/0.png'): Capture.load(tmp_path)
+    put(tmp_path/'b', [*names, 'sheet.jpg'])
+    Image.fromarray(photos[0]).save(tmp_path/'b'/'sheet.jpg')
+    (tmp_path/'b'/'lights.lp').write_text(''.join(f'{numbers(light)}\n' for light in LIGHTS))
+    with pytest.raises(InputError, match='remove the pictures that are no photos, or write names'): Capture.load(tmp_path/'b')
+    (tmp_path/'a.onnx').write_bytes(bytes(9))
+    with pytest.raises(InputError, match='give a .lp file, or the folder of photos; this is a network'): read_lp(tmp_path/'a.onnx')
 
 
 def test_photos_of_a_mask(tmp_path):
@@ -388,7 +412,7 @@ def test_diligent(tmp_path):
     strengths = diligent(tmp_path)
     with pytest.warns(UserWarning) as seen: cap = Capture.load(tmp_path)
     told = ' '.join(str(o.message) for o in seen)
-    assert len(seen) == 2 and 'taken as linear' in told and 'photos are made equal' in told
+    assert len(seen) == 3 and 'pixels outside of it do not count' in told and 'taken as linear' in told and 'photos are made equal' in told
     assert cap.linear and cap.mask is not None and np.allclose(cap.lights, LIGHTS, atol=1e-5)
     values = to_float(cap.images)
     assert np.abs(values - values[0]).max() < 2e-4 and np.ptp(values, axis=-1).max() < 2e-4
