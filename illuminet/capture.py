@@ -23,11 +23,11 @@ from .core import *
 from .core import _printable, _read_bytes, _within
 from .lights import *
 from .lights import (
-    _as_float, _as_text, _axes, _direction_column, _lp_rows, _name_column, _no_direction, _number, _read_vectors,
+    _as_float, _as_text, _axes, _check_no_angles, _direction_column, _lp_rows, _name_column, _no_direction, _number, _read_vectors,
     _trailing, _unit_rows, _vector)
 from .images import *
 from .images import _as_images, _as_mask, _counted, _decode, _fit, _open_picture, _peek, _resize, _resized_mask
-from .images import _says_linear, _suffixes, _warn_once, _warn_of_pictures, _Way
+from .images import _has_plain_floats, _says_linear, _suffixes, _warn_once, _warn_of_pictures, _Way
 from .near_lamps import distant_photos, locate_lamps
 
 # %% ../nbs/04_capture.ipynb #52700306
@@ -138,7 +138,7 @@ def show(self:Capture,
 def _natural(name): # of a file
     "Return a key that sorts names as people number them"
     parts = re.split(r'([0-9]+)', unicodedata.normalize('NFC', name))
-    return [(int(o), '') if i % 2 else (0, o) for i,o in enumerate(parts)], name
+    return [(int(o), '') if i % 2 else (0, o.casefold()) for i,o in enumerate(parts)], name
 
 def _folder(path): # a folder
     "List the files of a folder, sorted by name, without hidden ones"
@@ -220,13 +220,20 @@ def _root_of(lp, given): # light file, path that was given -> folder
     here = lp.parent.absolute()
     return here.parent if here.name.lower() == 'assembly-files' else lp.parent
 
+def _without_folders(lp, files, dropped): # light file, photos, folders that it names and that are not there
+    "Return the photos; warn if they lie in another folder than the light file names"
+    folders = [o for o in dropped if o != '..']
+    if folders: _warn(lp, f"its photos are not in {'/'.join(folders)}, which it names: took those in {files[0].parent}")
+    return files
+
 def _by_path(lp, names, root): # light file, n names, folder that must not be left
     "Find the file of each name: as written, then by ever fewer of its last parts; None if some are missing"
     parts = [_parts(o) or [''] for o in names]
     if not any(map(_absolute, names)) and (files := _by_name(lp.parent, parts, root)): return files
     for k in range(min(4, max(map(len, parts))), 0, -1):
         for base in dict.fromkeys((lp.parent, root)):
-            if files := _by_name(base, [o[-k:] for o in parts], root): return files
+            files = _by_name(base, [o[-k:] for o in parts], root)
+            if files: return _without_folders(lp, files, [] if _absolute(names[0]) else parts[0][:-k])
 
 # %% ../nbs/04_capture.ipynb #e0b3844e
 _companion = re.compile(r'(\w+[ _-])?(mask|normals?|normal_?map|albedo|diffuse|specular|height|depth|roughness|means?'
@@ -265,11 +272,18 @@ def _elsewhere(lp, names, root): # light file, n names, folder of the capture ->
     "Return a remedy if the photos are outside of the folder"
     for name in [o for o in names if o and not _absolute(o)][:1]:
         photo = Path(os.path.normpath(Path(lp.parent, *_parts(name))))
-        if not photo.is_file() or root in photo.parents: return None
+        if not photo.is_file() or _place_of(lp.parent, _parts(name)[:-1], root): return None
         both = Path(os.path.commonpath([lp.parent.absolute(), photo.absolute()]))
         return f"they are in {photo.parent}, outside of the folder: give {both}, which holds both"
 
 # %% ../nbs/04_capture.ipynb #4bd7da37
+def _in_a_folder(lp, missing): # light file, names not found -> a remedy, or None
+    "Return a remedy if all missing photos are in one folder beside the light file"
+    folders = [o for o in lp.parent.iterdir() if o.is_dir() and not o.is_symlink() and o.name[0] != '.'][:_PLACES]
+    wanted = {*map(_any_case, missing)}
+    found = [o.name for o in sorted(folders) if wanted and wanted <= {_any_case(f.name) for f in _photos(o)}]
+    return f"they are in {found[0]}: write {found[0]}/{missing[0]}, or put the .lp file there" if found else None
+
 def _differences(lp, wanted, photos, missing, remedy=None): # light file; n names; paths; names not found; what to do
     "Describe what keeps lights and photos from being paired, for a message"
     known,other = {*map(_stem, wanted)}, _other_pictures(lp, photos, missing)
@@ -280,9 +294,22 @@ def _differences(lp, wanted, photos, missing, remedy=None): # light file; n name
              'of a kind that cannot be read': other}
     numbers = f"{lp}: {_counted(len(wanted), 'light')}, {_counted(len(photos), 'photo')} beside it"
     differ = [numbers, *(f"{what}: {_some(names)}" for what,names in found.items() if any(names))]
-    fix = remedy or ('export them as JPEG, PNG, TIFF, BMP or WebP' if other else
-                     'put the photos beside the .lp file, or correct its lines')
+    stray = len(photos) > len(wanted) and not any(wanted)
+    fix = remedy or ('remove the pictures that are no photos, or write names into the .lp file' if stray else
+                     'export them as JPEG, PNG, TIFF, BMP or WebP' if other else
+                     _in_a_folder(lp, missing) or 'put the photos beside the .lp file, or correct its lines')
     return f"{'; '.join(differ)}: {fix}"
+
+# %% ../nbs/04_capture.ipynb #91c4ff56
+def _readings(names): # n names, as a light file has them
+    "Yield the names, then the words that stand at the same place of each, the last ones first"
+    if not all(names): return
+    yield names
+    words = [o.split() for o in names]
+    count = min(map(len, words))
+    if count < 2: return
+    yield [o.split(None, 1)[1].strip('"') for o in names]
+    for k in reversed(range(count)): yield [o[k].strip('"') for o in words]
 
 # %% ../nbs/04_capture.ipynb #a3abf820
 def _warn(lp, text):
@@ -312,7 +339,10 @@ def _pair(lp, # path of the light file
           root, # folder of the capture
           ) -> list: # a file for each name
     "Find the photo of each light: by name, or by order if no name is found"
-    if all(names) and (paired := _by_path(lp, names, root)):
+    elsewhere = _elsewhere(lp, names, root)
+    paired = next(filter(None, (_by_path(lp, o, root) for o in _readings(names))), None)
+    if paired:
+        if elsewhere: raise InputError(f"{lp}: names photos that are not those beside it: {elsewhere}")
         _warn_of_rest(lp, paired)
         return paired
     files,wanted = _photos(lp.parent), [_composed(base_name(o)) for o in names]
@@ -320,7 +350,7 @@ def _pair(lp, # path of the light file
     missing = [o for o in wanted if _stem(o) not in stems]
     photos,others = _real_photos(files)
     if len(photos) != len(wanted) or len(missing) < len(wanted):
-        raise InputError(_differences(lp, wanted, photos, missing, _elsewhere(lp, names, root)))
+        raise InputError(_differences(lp, wanted, photos, missing, elsewhere))
     _warn_of_order(lp, wanted, lights, photos, others)
     return photos
 
@@ -343,6 +373,27 @@ def _table_columns(cells) -> tuple: # lists of str, alike in length -> columns o
     first = _direction_column(numbers, bool(words)) if len(numeric) > 3 else 0
     return numeric[first:first+3], words[0] if words else numeric[0] if first else None
 
+# %% ../nbs/04_capture.ipynb #66bab54b
+def _angle_columns(header): # words -> [column of azimuth, of elevation], or None
+    "Find the columns that a header calls azimuth and elevation, unless it has x, y and z"
+    unit = r'([ _.(\[-]*(deg(rees?)?|°)[)\]]?)?'
+    def column(name): return [i for i,o in enumerate(header) if re.fullmatch(name+unit, o.strip(' #"\''), re.I)]
+    found = column('az(im(uth)?)?')+column('(elev?|elevation|altitude)')
+    return found if len(found) == 2 and not _axes(header) else None
+
+def _by_angles(path, rows, cells, columns): # light file, its lines, their words with the header, two columns
+    "Read the lights of a table of azimuth and elevation"
+    header,*cells = cells
+    name = _name_column(header, columns, cells[0]) if cells else None
+    for (i,_),o in zip(rows, cells):
+        if not all(_number.fullmatch(o[k]) for k in columns):
+            raise InputError(f"{path}, line {i}: azimuth and elevation are no numbers: write degrees")
+    azimuth,elevation = np.array([[_as_float(o[k]) for k in columns] for o in cells]).reshape(-1, 2).T
+    if not cells or np.abs(azimuth).max() <= 6.3 and np.abs(elevation).max() <= 1.6 or np.abs(elevation).max() > 90:
+        raise InputError(f"{path}: azimuth and elevation do not look like degrees: write degrees, or columns x, y and z")
+    _warn(path, "azimuth and elevation are taken as degrees, azimuth 0 as right and 90 as up")
+    return ['' if name is None else o[name] for o in cells], from_angles(np.deg2rad(azimuth), np.deg2rad(elevation))
+
 # %% ../nbs/04_capture.ipynb #96823a70
 def _read_table(path) -> tuple: # n names, n vectors
     "Read a table of lights"
@@ -352,6 +403,7 @@ def _read_table(path) -> tuple: # n names, n vectors
     cells = [[o.strip().strip('"') for o in next(csv.reader([text], delimiter=mark))] for _,text in rows]
     cells = [o+['']*(len(cells[0])-len(o)) for o in cells]
     axes,name = _axes(cells[0]),None
+    if angles := _angle_columns(cells[0]): return _by_angles(path, rows[1:], cells, angles)
     if axes:
         header,rows = cells.pop(0), rows[1:]
         name = _name_column(header, axes, cells[0]) if cells else None
@@ -466,6 +518,7 @@ def _listed_names(folder): # -> list of str; empty if there is no list
 def _read_lights(path) -> tuple: # a light file -> n names, (n, 3) vectors of any length
     "Read names and vectors of a light file of any kind"
     names,vectors = _TABLES.get(path.suffix.lower(), _read_vectors)(path)
+    _check_no_angles(path, vectors)
     listed = [] if any(names) else _listed_names(path.parent)
     return listed if len(listed) == len(names) else names, np.array(vectors)
 
@@ -727,6 +780,9 @@ def _bench_linear(found, dtype, linear): # `_Found`, type of values; as for `Cap
         _warn(found.files[0].parent, "16-bit photos beside light_intensities.txt are taken as linear, as in DiLiGenT: "
                                      "if they are not, pass linear=False (--no-linear)")
         return True
+    if dtype.kind == 'f' and _requested('ILLUMINET_LINEAR', linear) is None and _has_plain_floats(found.files[0]):
+        _warn(found.files[0].parent, "floats in TIFF without a colour profile are taken as linear: "
+                                     "if they are not, pass linear=False (--no-linear)")
     return _linear(found.files, linear)
 
 # %% ../nbs/04_capture.ipynb #0b462ff3
@@ -739,7 +795,9 @@ def _read_mask(folders, # that may hold it
     "Read the picture `mask` of a capture"
     for folder in folders:
         masks = [f for f in _photos(folder) if f.stem.lower() == 'mask' and f.name not in names]
-        if masks: return _decode(_inside(masks, folder)[0], size, wh, way).image
+        if not masks: continue
+        _warn(masks[0], "pixels outside of it do not count: if that is not meant, remove it")
+        return _decode(_inside(masks, folder)[0], size, wh, way).image
 
 # %% ../nbs/04_capture.ipynb #65bd5148
 def _all_converted(images, values): # (n, h, w, 3), `_Values` -> the same, or a new array if the type changes

@@ -179,11 +179,20 @@ class _Layout(NamedTuple):
     value:int     # where in an entry its value stands
 
 _CLASSIC,_BIG = _Layout('I', 4, 'H', 12, 8), _Layout('Q', 8, 'Q', 20, 12)
-_WHOLE_NUMBERS = {3: 'H', 4: 'I'}     # type of an entry -> code of `struct`
+_WHOLE_NUMBERS = {3: 'H', 4: 'I', 7: 'B'}     # type of an entry -> code of `struct`
 
 # %% ../nbs/02_images.ipynb #593338d5
+def _tiff_value(f, order, layout, entry, kind): # a TIFF, byte order, `_Layout`, bytes of an entry, its type
+    "Return the first of the whole numbers of an entry, which stand elsewhere if they are many"
+    code,place = order+_WHOLE_NUMBERS[kind], order+layout.offset
+    count, = struct.unpack_from(place, entry, 4)
+    if count*struct.calcsize(code) > struct.calcsize(place):
+        f.seek(struct.unpack_from(place, entry, layout.value)[0])
+        return struct.unpack(code, f.read(struct.calcsize(code)))[0]
+    return struct.unpack_from(code, entry, layout.value)[0]
+
 def _tiff_tags(f, wanted): # a TIFF at its start -> number of a tag -> its value
-    "Read those wanted tags of the first directory that hold one whole number"
+    "Read the first value of those wanted tags of the first directory that hold whole numbers or bytes"
     head = f.read(16)
     order,layout = '<' if head[:2] == b'II' else '>', _BIG if 43 in head[2:4] else _CLASSIC
     f.seek(struct.unpack_from(order+layout.offset, head, layout.start)[0])
@@ -192,7 +201,7 @@ def _tiff_tags(f, wanted): # a TIFF at its start -> number of a tag -> its value
     for at in range(0, len(table)-layout.entry+1, layout.entry):
         tag,kind = struct.unpack_from(order+'HH', table, at)
         if tag in wanted and kind in _WHOLE_NUMBERS:
-            tags[tag], = struct.unpack_from(order+_WHOLE_NUMBERS[kind], table, at+layout.value)
+            tags[tag] = _tiff_value(f, order, layout, table[at:at+layout.entry], kind)
     return tags
 
 # %% ../nbs/02_images.ipynb #8dc917ee
@@ -297,6 +306,8 @@ def _colours_of(space): # 'RGB' or 'GRAY' -> Pillow picture
     return Image.fromarray(np.ascontiguousarray(grid.reshape(len(steps), -1, 3)))
 
 # %% ../nbs/02_images.ipynb #e107746f
+_BROKEN = 'a colour profile that cannot be read: taken as sRGB'
+
 def _by_profile(im, # `pyvips.Image` as decoded
                 data, # bytes of its ICC profile
                 linear, # are its values linear?
@@ -304,7 +315,7 @@ def _by_profile(im, # `pyvips.Image` as decoded
     "Convert a picture from its embedded colour profile to sRGB"
     name,space,plain = _profile(data)
     if plain: return im, ''
-    if not name: return im, 'a colour profile that cannot be read: taken as sRGB'
+    if not name: return im, _BROKEN
     fits = dict(RGB=im.bands > 2, GRAY=im.bands < 3).get(space, False)
     if linear or not fits or im.format not in ('uchar', 'ushort'):
         return im, f"the colour profile '{name}', which does not apply to these values: left out"
@@ -527,12 +538,19 @@ def _by_other(f, path, name, size, turned, way): # `name` in `_WHOLE` -> `_Pictu
     return _Picture(_as_vips(a, profile), upright, turn, pages, white=white, linear=name in ('EXR', 'RAW'))
 
 # %% ../nbs/02_images.ipynb #ad217d9f
+def _lost_profile(f, im): # a PNG, `pyvips.Image`
+    "Return whether a PNG has a colour profile that libpng left out"
+    f.seek(0)
+    return not im.get_typeof('icc-profile-data') and b'iCCP' in f.read(1<<16).partition(b'IDAT')[0]
+
 def _opened(f, path, kind, size, turned, alpha, way): # file and format; the rest as for `_open_picture`
     "Open a picture of a known format"
     name = _decoder(f, kind)
     if name: p = _by_other(f, path, name, size, turned, way)
     else: p = _by_vips(f, path, kind, size, turned, way)
     im,note = _in_srgb(p.image, way.linear or p.linear)
+    if kind == 'PNG' and not note and _lost_profile(f, im): note = _BROKEN
+    if im.interpretation == 'cmyk': note = 'colours of inks (CMYK): converted to sRGB; if they differ, export in RGB'
     return p._replace(image=_three(_known(im, path), alpha), note=note)
 
 # %% ../nbs/02_images.ipynb #706b41ea
@@ -674,11 +692,22 @@ def _png_gamma(f): # a PNG at its start -> int; 45455 for sRGB, 100000 for linea
     return 0
 
 # %% ../nbs/02_images.ipynb #115365d1
+def _plain_floats(f): # a TIFF at its start
+    "Return whether a TIFF holds floats without a colour profile"
+    try: tags = _tiff_tags(f, (339, 34675))                              # sample format, ICC profile
+    except Exception: return False
+    return tags.get(339) == 3 and 34675 not in tags
+
+def _has_plain_floats(path): # a picture
+    "Return whether a picture is a TIFF of floats without a colour profile"
+    with _reading(path), _open_file(path) as f: return _kind(f, path) == 'TIFF' and _plain_floats(f)
+
 def _says_linear(path): # a picture
-    "Return whether values of a picture are linear: a PNG can note it, raw files and OpenEXR always are"
+    "Return whether values of a picture are linear: raw files, OpenEXR, TIFF of floats without a profile, noted in PNG"
     with _reading(path), _open_file(path) as f:
         kind = _kind(f, path)
-        return kind in ('RAW', 'EXR') or kind == 'PNG' and _png_gamma(f) == 100_000
+        return (kind in ('RAW', 'EXR') or kind == 'PNG' and _png_gamma(f) == 100_000
+                or kind == 'TIFF' and _plain_floats(f))
 
 # %% ../nbs/02_images.ipynb #9b672055
 def _counted(n, noun):

@@ -286,12 +286,20 @@ _LP_BYTES = 10_000_000   # of a light file, at most
 _LP_LINE = 10_000        # characters of a line, at most
 _LP_LIGHTS = 200_000     # lines of a light file, at most
 
+_OTHERS = dict.fromkeys(('.obj', '.ply', '.stl', '.glb', '.gltf'), 'a surface') | {
+    '.onnx': 'a network for other programs', '.zip': 'an archive: unpack it', '.pdf': 'a document'}
+
+def _what_it_is(path):
+    "Return what a file that is no light file seems to be, for a message; '' if that is not known"
+    kind = _OTHERS.get(Path(path).suffix.lower())
+    return f", or the folder of photos; this is {kind}" if kind else ''
+
 def _read_text(path, # a text file
                ) -> str:
     "Read a small text file, whatever its encoding"
     raw = _read_bytes(path, _LP_BYTES)
     if raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE): return raw.decode('utf-16', 'replace')
-    if b'\0' in raw: raise InputError(f"{path}: not a text file: give a .lp file")
+    if b'\0' in raw: raise InputError(f"{path}: not a text file: give a .lp file{_what_it_is(path)}")
     try: return raw.decode('utf-8-sig')
     except UnicodeDecodeError: return raw.decode('latin-1')
 
@@ -415,6 +423,22 @@ def _directions(rows, # [(line number, text)] without the count
     vectors = [_vector(o, f'{path}, line {i}') for (i,_),o in zip(rows, words)]
     return names, vectors, rows, ', '.join(repr(first[i][:40]) for i in left[:5])
 
+# %% ../nbs/01_lights.ipynb #c4ae5551
+def _look_like_angles(v): # (n, 3) of any length
+    "Return whether vectors look like azimuth and elevation in degrees, with a radius"
+    if len(v) < 4 or not (v[:,2] > 0).all() or v[:,2].max() > 1.2*v[:,2].min(): return False
+    size = np.linalg.norm(v, axis=1)
+    if size.max() < 1.05*size.min(): return False                         # positions on a dome
+    def round_(a): return np.ptp(a) > 180 and np.abs(a).max() <= 360
+    def up(e): return e.min() >= 0 and 1.5 < e.max() <= 90 and np.ptp(e) > 1
+    return any(round_(v[:,a]) and up(v[:,e]) for a,e in ((0, 1), (1, 0)))
+
+def _check_no_angles(path, vectors): # a light file; n vectors
+    "Raise an `InputError` for angles in place of directions"
+    if not _look_like_angles(np.array(vectors, np.float64).reshape(-1, 3)): return
+    raise InputError(f"{path}: these look like azimuth and elevation in degrees: write x y z "
+                     "(from_angles gives them); if they are positions, write them in metres")
+
 # %% ../nbs/01_lights.ipynb #1a13053d
 def _read_vectors(path) -> tuple: # a light file -> n names, (n, 3) of any length
     "Read names and vectors of a light file, with warnings about what is doubtful"
@@ -428,6 +452,7 @@ def _read_vectors(path) -> tuple: # a light file -> n names, (n, 3) of any lengt
         raise InputError(f"{path}, line {rows[names.index('')][0]}: no name, other lines have one: name all or none")
     if left: warn(f": more columns than name, x, y and z: left out {left}; if it is a strength, correct the photos")
     if count not in (None, len(rows)): warn(f": says {count} lights, has {len(rows)}: took {len(rows)}")
+    _check_no_angles(path, vectors)
     low = [i for (i,_),v in zip(rows, vectors) if v[2] <= 0]
     if low: warn(f": {len(low)} of {len(rows)} lights not above the horizon (z <= 0), first in line {low[0]}: kept")
     return list(names), vectors

@@ -36,12 +36,22 @@ def _open_photos(files, threads, way) -> tuple: # n `_Picture`s, n stamps
     with ThreadPoolExecutor(threads) as pool: return list(pool.map(opened, files)), stamps
 
 # %% ../nbs/50_stream.ipynb #dcc08380
+def _one_of_each_kind(pictures, files): # n `_Picture`s, n paths
+    "Name a photo of each size and depth, for a message"
+    found = {}
+    for o,file in zip(pictures, files): found.setdefault((o.size, str(_TYPES[o.image.format])), file.name)
+    return ''.join(f"{', ' if i else ' ('}{name} {w}x{h} {kind}" for i,(((w,h),kind),name) in
+                   enumerate([*found.items()][:3])) + ')'*bool(found)
+
 def _common_kind(pictures, # n `_Picture`s
                  path, # of the capture, for the error
+                 files=(), # n paths, for the error
                  ) -> tuple: # (width, height), numpy type
     "Return the size and the data type that all photos share"
     kinds = {(picture.size, picture.image.format) for picture in pictures}
-    if len(kinds) > 1: raise InputError(f"{path}: photos of {len(kinds)} sizes or depths: export all alike")
+    if len(kinds) > 1:
+        raise InputError(f"{path}: photos of {len(kinds)} sizes or depths{_one_of_each_kind(pictures, files)}: "
+                         "export all alike")
     (size,form), = kinds
     return size, _TYPES[form]
 
@@ -76,7 +86,7 @@ class Strips:
         self._way = _way_of(self.files, linear, allow_large)
         self._opened = _open_photos(self.files, self.threads, self._way)
         pictures,_ = self._opened
-        (w,h),self._stored = _common_kind(pictures, path)
+        (w,h),self._stored = _common_kind(pictures, path, self.files)
         _warn_of_pictures(self.files, pictures)
         self.linear = _bench_linear(self._found, self._stored, linear)
         deeper = self._stored == np.uint8 and self._found.strengths is not None      # lamps differ

@@ -3,7 +3,7 @@ import json, unicodedata
 import numpy as np, pytest, scipy.io
 from PIL import Image
 from illuminet.learner import (
-    Capture, InputError, capture_files, captures_in, dome, linear_to_srgb, read_lp, srgb_to_linear, to_float, write_png)
+    Capture, InputError, capture_files, captures_in, dome, linear_to_srgb, read_lp, srgb_to_linear, to_angles, to_float, write_png)
 from illuminet.stream import Strips
 
 COUNT = 12
@@ -31,7 +31,7 @@ def paired(path, says=None, without=None):
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter('always')
         cap = Capture.load(path)
-    told = [str(o.message) for o in seen if 'no fall-off' not in str(o.message)]     # pictures of nothing show none
+    told = [str(o.message) for o in seen if not any(part in str(o.message) for part in ('no fall-off', 'mask.png: pixels'))]  # pictures of nothing show none
     if says is None: assert not told, told
     else: assert len(told) == 1 and all(o in told[0] for o in ([says] if isinstance(says, str) else says)), told
     which = [int(a.max() - 9)//20 for a in cap.images]
@@ -54,6 +54,14 @@ def test_natural_order(tmp_path, form, start):
     (tmp_path/'lights.lp').write_text(f'{COUNT}\n' + ''.join(f'{numbers(light)}\n' for light in LIGHTS))
     cap = paired(tmp_path, ['it has no names: paired by order', *(f'{names[i]} with' for i in (0, COUNT//2, COUNT - 1))])
     assert cap.names == names
+
+
+def test_order_ignores_case(tmp_path):
+    "IMG2.png stands between img1.png and img3.png"
+    names = [f"{'IMG' if i % 3 else 'img'}{i}.png" for i in range(COUNT)]
+    put(tmp_path, names)
+    (tmp_path/'lights.lp').write_text(''.join(f'{numbers(light)}\n' for light in LIGHTS))
+    assert paired(tmp_path, 'paired by order').names == names
 
 
 def test_unknown_names_are_paired_by_order(tmp_path):
@@ -82,6 +90,30 @@ def test_maps_among_photos(tmp_path, name):
     Image.fromarray(photos[3]).save(tmp_path/name)
     (tmp_path/'lights.lp').write_text(''.join(f'{numbers(light)}\n' for light in LIGHTS))
     paired(tmp_path, ['paired by order', f'without {name}'])
+
+
+def test_mask_beside_photos(tmp_path):
+    "A mask is used, which is said once"
+    names = [f'{i}.png' for i in range(COUNT)]
+    put(tmp_path, names)
+    Image.fromarray(photos[11]).save(tmp_path/'mask.png')
+    (tmp_path/'lights.lp').write_text(lines(names))
+    with pytest.warns(UserWarning, match='mask.png: pixels outside of it do not count') as seen: Capture.load(tmp_path)
+    assert len([o for o in seen if 'mask.png' in str(o.message)]) == 1
+
+
+def test_remedies(tmp_path):
+    "Messages name a stray picture, a folder with the photos, and files of other kinds"
+    names = [f'{i}.png' for i in range(COUNT)]
+    put(tmp_path/'photos', names)
+    (tmp_path/'lights.lp').write_text(lines(names))
+    with pytest.raises(InputError, match='they are in photos: write photos/0.png'): Capture.load(tmp_path)
+    put(tmp_path/'b', [*names, 'sheet.jpg'])
+    Image.fromarray(photos[0]).save(tmp_path/'b'/'sheet.jpg')
+    (tmp_path/'b'/'lights.lp').write_text(''.join(f'{numbers(light)}\n' for light in LIGHTS))
+    with pytest.raises(InputError, match='remove the pictures that are no photos, or write names'): Capture.load(tmp_path/'b')
+    (tmp_path/'a.onnx').write_bytes(bytes(9))
+    with pytest.raises(InputError, match='give a .lp file, or the folder of photos; this is a network'): read_lp(tmp_path/'a.onnx')
 
 
 def test_photos_of_a_mask(tmp_path):
@@ -149,6 +181,33 @@ def test_sibling_folders(tmp_path):
     paired(tmp_path/'coin')
 
 
+def test_thumbnails_beside_the_light_file(tmp_path):
+    "Pictures of the same names are not taken in place of photos that are outside of the folder"
+    names = [f'{i}.png' for i in range(COUNT)]
+    put(tmp_path/'photos', names)
+    put(tmp_path/'lp', names)
+    (tmp_path/'lp'/'lights.lp').write_text(lines([f'../photos/{o}' for o in names]))
+    with pytest.raises(InputError, match='outside of the folder: give .*, which holds both'): Capture.load(tmp_path/'lp')
+
+
+def test_folders_that_are_not_there(tmp_path):
+    "A written folder that is missing is named"
+    names = [f'{i}.png' for i in range(COUNT)]
+    put(tmp_path, names)
+    (tmp_path/'lights.lp').write_text(lines([f'full/{o}' for o in names]))
+    paired(tmp_path, ['its photos are not in full', f'took those in {tmp_path}'])
+
+
+@pytest.mark.parametrize('form', ['{} {}', '{} "{}"', 'no. {} {}'])
+@pytest.mark.parametrize('stem', ['im{}.png', 'im {}.png'])
+def test_numbers_before_names(tmp_path, form, stem):
+    names = [stem.format(9 - i if i < 10 else i) for i in range(COUNT)]
+    if form[0] == 'n' and ' ' in stem: return
+    put(tmp_path, names)
+    (tmp_path/'lights.lp').write_text(lines([form.format(i, o) for i, o in enumerate(names)]))
+    assert {*paired(tmp_path).names} == {*names}
+
+
 @pytest.mark.parametrize('name', ['../secret.png', '../../secret.png', '../other/secret.png', 'sub/../../secret.png',
                                   r'..\secret.png', 'link/secret.png', 'assembly-files/../../secret.png'])
 @pytest.mark.parametrize('inner', ['coin', 'coin/assembly-files'])
@@ -174,6 +233,28 @@ def test_capture_below(tmp_path):
 
 
 # --- further columns
+
+@pytest.mark.parametrize('radius', [1, 300])
+def test_angles_are_refused(tmp_path, radius):
+    "Angles with a radius are no directions"
+    names = [f'{i}.png' for i in range(COUNT)]
+    put(tmp_path, names)
+    azimuth, elevation = np.rad2deg(to_angles(LIGHTS))
+    (tmp_path/'lights.lp').write_text(''.join(f'{o} {a:.2f} {e:.2f} {radius}\n' for o, a, e in zip(names, azimuth, elevation)))
+    with pytest.raises(InputError, match='look like azimuth and elevation in degrees: write x y z'): Capture.load(tmp_path)
+
+
+def test_table_of_angles(tmp_path):
+    "Angles under a header are converted"
+    names = [f'{i}.png' for i in range(COUNT)]
+    put(tmp_path, names)
+    azimuth, elevation = np.rad2deg(to_angles(LIGHTS))
+    rows = ''.join(f'{o},{a:.4f},{e:.4f}\n' for o, a, e in zip(names, azimuth, elevation))
+    (tmp_path/'lights.csv').write_text('image,azimuth,elevation\n' + rows)
+    paired(tmp_path, 'azimuth and elevation are taken as degrees')
+    (tmp_path/'lights.csv').write_text('image,azimuth,elevation\n' + names[0] + ',1,.5\n')
+    with pytest.raises(InputError, match='do not look like degrees'): Capture.load(tmp_path)
+
 
 def with_columns(form, **more):
     "Lines of a form, with values for each light"
@@ -331,7 +412,7 @@ def test_diligent(tmp_path):
     strengths = diligent(tmp_path)
     with pytest.warns(UserWarning) as seen: cap = Capture.load(tmp_path)
     told = ' '.join(str(o.message) for o in seen)
-    assert len(seen) == 2 and 'taken as linear' in told and 'photos are made equal' in told
+    assert len(seen) == 3 and 'pixels outside of it do not count' in told and 'taken as linear' in told and 'photos are made equal' in told
     assert cap.linear and cap.mask is not None and np.allclose(cap.lights, LIGHTS, atol=1e-5)
     values = to_float(cap.images)
     assert np.abs(values - values[0]).max() < 2e-4 and np.ptp(values, axis=-1).max() < 2e-4

@@ -70,9 +70,9 @@ def test_tiff(tmp_path, pixels, options):
     want = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
     if want.dtype == np.float16:
         want = want.astype(np.float32)
-    got = Capture.load(folder).images
+    got = Capture.load(folder, linear=False).images
     assert got.dtype == want.dtype and np.allclose(got[1], want, atol=1e-6)
-    assert np.array_equal(strips(folder), got)
+    assert np.array_equal(strips(folder, linear=False), got)
 
 
 def test_tiff_planes(tmp_path):
@@ -388,6 +388,30 @@ def test_broken_profile(tmp_path, icc):
     data = pil(Image.fromarray(colour), 'tiff', icc_profile=icc)
     cap, _ = warned(capture(tmp_path/'a', [data]*2, 'tif'), 'colour profile')
     assert np.array_equal(cap.images[0], colour)
+
+
+def test_lost_profile(tmp_path):
+    "A profile that the decoder of PNG leaves out is named as well"
+    data = pil(Image.fromarray(colour), 'png', icc_profile=b'no profile')
+    cap, _ = warned(capture(tmp_path/'a', [data]*2, 'png'), 'colour profile', 'cannot be read')
+    assert np.array_equal(cap.images[0], colour)
+
+
+def test_inks(tmp_path):
+    data = pil(Image.fromarray(colour).convert('CMYK'), 'jpeg')
+    warned(capture(tmp_path/'a', [data]*2, 'jpg'), 'CMYK', 'converted to sRGB')
+
+
+@pytest.mark.parametrize('dtype', [np.float32, np.float16])
+@pytest.mark.parametrize('big', [False, True])
+def test_floats_in_tiff(tmp_path, dtype, big):
+    "Floats without a profile are linear, which is said; with one, or on request, they are not"
+    values = to_float(deep).astype(dtype)
+    folder = capture(tmp_path/'a', [tiff(values, bigtiff=big)]*2, 'tif')
+    cap, rows = warned(folder, 'taken as linear', '--no-linear')
+    assert cap.linear and np.abs(rows[0] - linear_to_srgb(cap.images[0])).max() < 1e-4
+    assert not Capture.load(folder, linear=False).linear
+    assert not Capture.load(capture(tmp_path/'b', [tiff(values, bigtiff=big, iccprofile=profile('srgb'))]*2, 'tif')).linear
 
 
 @pytest.mark.filterwarnings('ignore::UserWarning')

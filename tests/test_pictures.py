@@ -99,10 +99,10 @@ def capture(folder, data, suffix, count=3):
     return folder
 
 
-def whole(folder): return Capture.load(folder).images
+def whole(folder): return Capture.load(folder, linear=False).images
 
 
-def strips(folder): return np.concatenate([strip.copy() for _, strip in Strips(folder, values=1)], 1)
+def strips(folder): return np.concatenate([strip.copy() for _, strip in Strips(folder, values=1, linear=False)], 1)
 
 
 READERS = whole, strips
