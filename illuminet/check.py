@@ -291,6 +291,35 @@ def _axes(cap): # `Capture`, small
                       f"the normals make a surface only with {best}",
                       "in a .lp, x points right and y to the top of the picture")
 
+# %% ../nbs/53_check.ipynb #8d581d4f
+def _share_explained(cap): # `Capture` -> 1 if photos are linear in the light
+    "Return the share of the shading that a matt surface explains"
+    x,on = _thumbnails(cap)
+    grey = x.mean(-1)[:,on]
+    left = grey - cap.lights@(np.linalg.pinv(cap.lights)@grey)
+    return float(1 - np.abs(left).sum()/max(np.abs(grey-grey.mean(0)).sum(), 1e-9))
+
+def _orders(lights): # (n, 3) -> dict: order in words -> (n, 3)
+    "Return the orders that a light file may have by mistake"
+    return {'reversed': lights[::-1],
+            'shifted by one, each photo fits the light of the line before': np.roll(lights, 1, 0),
+            'shifted by one, each photo fits the light of the line after': np.roll(lights, -1, 0)}
+
+# %% ../nbs/53_check.ipynb #dcbda5a3
+def _out_of_step(cap): # `Capture`, small
+    "Find out whether the photos fit the lights in another order"
+    if len(cap) < 9 or np.linalg.svd(cap.lights, compute_uv=False)[2] < .1: return
+    cap = cap.resize(96)
+    curls = _curls(normals(cap))
+    others = {k: cap._with(lights=o) for k,o in _orders(cap.lights).items()}
+    misfit = {k: _curls(normals(o))[''] for k,o in others.items()}
+    best = min(misfit, key=misfit.get)
+    clear = misfit[best] < min(.7*curls[''], .75*min(curls.values())) and curls[''] > .02
+    if clear and _share_explained(others[best]) > _share_explained(cap) - .02:
+        yield Finding('lights out of step', 'error', [], curls['']/max(misfit[best], 1e-9),
+                      f"lights and photos are out of step: {best}",
+                      "put the lines of the .lp in the order of the photos")
+
 # %% ../nbs/53_check.ipynb #324b0fb8
 def _levels(cap): # `Capture` -> (n,), (n, 3): logarithms
     "Return brightness and colour of each photo"
@@ -577,7 +606,9 @@ def _all_findings(c, white=None): # `_Checked`, strengths (n, 3) from a card
     names,lights = c.small.names, c.small.lights
     if len(names) < 3 or min(c.small.shape[1:3]) < 16: return
     yield from _same_photos(c.small, names)
-    yield from _wrong_lights(_shading(c.small), names)
+    wrong = [*_out_of_step(c.small)] or [*_wrong_lights(_shading(c.small), names)]
+    yield from wrong
+    if any(not o.photos for o in wrong): return                              # the rest would be a consequence
     yield from _axes(c.small)
     if white is None: yield from _lamps(c.small, names)
     yield from _near_lamps(c.small)

@@ -2,7 +2,7 @@
 import json
 import numpy as np, pytest
 from scipy.ndimage import gaussian_filter
-from illuminet.check import Finding, SEVERITIES
+from illuminet.check import Finding, SEVERITIES, white_card
 from illuminet.learner import *
 from helpers import good, refused
 
@@ -83,6 +83,13 @@ def test_shuffled(cap):
     "Photos and lights in different orders"
     order = np.random.default_rng(0).permutation(36)
     assert 'lights and photos disagree' in names(check_capture(with_lights(cap, lambda lights: lights[order])))
+
+
+@pytest.mark.parametrize('order', [lambda lights: lights[::-1], lambda lights: np.roll(lights, 1, 0)], ids=['reversed', 'shifted'])
+def test_out_of_step(order):
+    "Lights in reverse order or one line off; what follows from it is not reported"
+    cap = synth_capture('carved', 'stone', lights=dome(36), size=(108, 112), seed=4)
+    assert names(check_capture(with_lights(cap, order))) - TRUE == {'lights out of step'}
 
 
 def test_blurred(cap):
