@@ -408,6 +408,11 @@ def _objections(fit, hw, few): # `_Fit`, height and width, tiles that have to ag
     reasons[(reasons == '') & (fit.spread > 1)] = 'parts that moved differently'
     return reasons.tolist()
 
+def _plain(grey): # (h, w) -> reason, or ''
+    "Find out whether a photo has too little texture to show movement"
+    log = np.log(np.maximum(grey, 0)+.02)
+    return 'too little texture' if np.abs(log-gaussian_filter(log, _NEARBY)).mean() < .005 else ''
+
 # %% ../nbs/08_align.ipynb #1d72cf6f
 class Movement(NamedTuple):
     "How far each of n photos moved, in pixels of the photos"
@@ -424,6 +429,7 @@ def _movement(photos, # `_Photos`
     greys = _small(photos)
     fit,scale = _at_small_size(greys, photos.lights), photos.hw[0]/greys[0].shape[0]
     reasons = _objections(fit, greys[0].shape, 3 if min(greys[0].shape) >= 100 else 1)
+    reasons = [o or _plain(g) for o,g in zip(reasons, greys)]
     fit = fit._replace(moves=fit.moves*(scale, scale, 1, 1))
     if scale > 1.2 and full_size:
         fit = _at_full_size(photos, greys, fit)
