@@ -362,7 +362,9 @@ def _at_small_size(greys, lights): # n arrays (h, w), (n, 3) or None -> `_Fit`
     def tiles_at(moves): return np.stack([_tiles(g, o, boxes) for g,o in zip(greys, moves)])
     def rounds(moves): return _rounds(tiles_at, moves, _centres(boxes, h, w), weights, h, w)
     rest = rounds(np.zeros((len(greys), 4)))
-    if not (_sizes(rest.moves, h, w) > 3*_sigma(rest) + .2).any(): return rest
+    moved = _sizes(rest.moves, h, w) > 3*_sigma(rest) + .2
+    lost = rest.tiles < min(3, len(boxes))                                   # moved out of reach, or black
+    if not (moved | lost).any(): return rest
     moves = _by_pairs(greys)
     if lights is not None: moves[:,:2] -= _light_slope(moves[:,:2], lights)
     paired = rounds(moves)
@@ -397,7 +399,7 @@ def _at_full_size(photos, greys, fit): # `_Photos`, n small photos, `_Fit` in pi
 # %% ../nbs/08_align.ipynb #e443d878
 _MOST_TURN = np.radians(5)
 _MOST_SCALE = .05
-_MOST_SHIFT = .2   # of the shorter side
+_MOST_SHIFT = .25   # of the shorter side
 
 def _objections(fit, hw, few): # `_Fit`, height and width, tiles that have to agree -> n strings, '' where there is none
     "Return why movements cannot be trusted"
@@ -482,7 +484,7 @@ def _put_back(image, # (h, w, 3) uint8, uint16 or float
 def _final_moves(found, names): # `Movement`, n names -> (n, 4)
     "Return the movements to undo: zeros for photos that stay; `InputError` for photos that cannot be placed"
     bad = [i for i,o in enumerate(found.objections) if o]
-    if bad and any(found.moved[i] for i in range(len(names)) if i not in bad) or 2*len(bad) > len(names):
+    if bad and any(found.moved[i] for i in range(len(names)) if i not in bad) or 5*len(bad) > len(names):
         listed = _some([f'{names[i]} ({found.objections[i]})' for i in bad])
         raise InputError(f"align: cannot be registered: {listed}: leave them out (skip), or take them again")
     if bad:
