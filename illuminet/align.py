@@ -362,7 +362,9 @@ def _at_small_size(greys, lights): # n arrays (h, w), (n, 3) or None -> `_Fit`
     def tiles_at(moves): return np.stack([_tiles(g, o, boxes) for g,o in zip(greys, moves)])
     def rounds(moves): return _rounds(tiles_at, moves, _centres(boxes, h, w), weights, h, w)
     rest = rounds(np.zeros((len(greys), 4)))
-    if not (_sizes(rest.moves, h, w) > 3*_sigma(rest) + .2).any(): return rest
+    moved = _sizes(rest.moves, h, w) > 3*_sigma(rest) + .2
+    lost = rest.tiles < min(3, len(boxes))                                   # moved out of reach, or black
+    if not (moved | lost).any(): return rest
     moves = _by_pairs(greys)
     if lights is not None: moves[:,:2] -= _light_slope(moves[:,:2], lights)
     paired = rounds(moves)
@@ -397,7 +399,7 @@ def _at_full_size(photos, greys, fit): # `_Photos`, n small photos, `_Fit` in pi
 # %% ../nbs/08_align.ipynb #e443d878
 _MOST_TURN = np.radians(5)
 _MOST_SCALE = .05
-_MOST_SHIFT = .2   # of the shorter side
+_MOST_SHIFT = .25   # of the shorter side
 
 def _objections(fit, hw, few): # `_Fit`, height and width, tiles that have to agree -> n strings, '' where there is none
     "Return why movements cannot be trusted"
@@ -407,6 +409,11 @@ def _objections(fit, hw, few): # `_Fit`, height and width, tiles that have to ag
     reasons[(reasons == '') & implausible] = 'an implausible movement'
     reasons[(reasons == '') & (fit.spread > 1)] = 'parts that moved differently'
     return reasons.tolist()
+
+def _plain(grey): # (h, w) -> reason, or ''
+    "Find out whether a photo has too little texture to show movement"
+    log = np.log(np.maximum(grey, 0)+.02)
+    return 'too little texture' if np.abs(log-gaussian_filter(log, _NEARBY)).mean() < .005 else ''
 
 # %% ../nbs/08_align.ipynb #1d72cf6f
 class Movement(NamedTuple):
@@ -424,6 +431,7 @@ def _movement(photos, # `_Photos`
     greys = _small(photos)
     fit,scale = _at_small_size(greys, photos.lights), photos.hw[0]/greys[0].shape[0]
     reasons = _objections(fit, greys[0].shape, 3 if min(greys[0].shape) >= 100 else 1)
+    reasons = [o or _plain(g) for o,g in zip(reasons, greys)]
     fit = fit._replace(moves=fit.moves*(scale, scale, 1, 1))
     if scale > 1.2 and full_size:
         fit = _at_full_size(photos, greys, fit)
@@ -476,7 +484,7 @@ def _put_back(image, # (h, w, 3) uint8, uint16 or float
 def _final_moves(found, names): # `Movement`, n names -> (n, 4)
     "Return the movements to undo: zeros for photos that stay; `InputError` for photos that cannot be placed"
     bad = [i for i,o in enumerate(found.objections) if o]
-    if bad and any(found.moved[i] for i in range(len(names)) if i not in bad) or 2*len(bad) > len(names):
+    if bad and any(found.moved[i] for i in range(len(names)) if i not in bad) or 5*len(bad) > len(names):
         listed = _some([f'{names[i]} ({found.objections[i]})' for i in bad])
         raise InputError(f"align: cannot be registered: {listed}: leave them out (skip), or take them again")
     if bad:

@@ -6,7 +6,8 @@
 __all__ = ['SEVERITIES', 'Finding', 'white_card', 'show_findings', 'check_capture']
 
 # %% ../nbs/53_check.ipynb #2212162d
-import warnings
+import re, warnings
+from pathlib import Path
 from typing import NamedTuple
 import matplotlib as mpl, numpy as np
 from scipy.ndimage import gaussian_filter
@@ -131,6 +132,7 @@ class _Look(NamedTuple):
     level:float # mean, display-coded, 0..1
     eight:bool # 16 bits that hold only 8
     blocks:float # how much steps between blocks of 8 exceed others, as a factor
+    sample:np.ndarray # some stored pixels, grey, 0..1
 
 def _blockiness(grey): # (h, w)
     "Compare steps across the borders of JPEG blocks with those within"
@@ -150,7 +152,9 @@ def _look(image, # (h, w, 3) as stored
     step = np.ptp(image.ravel()) if image.dtype == np.uint16 else 0
     eight = step > 256 and any((image % k == 0).all() for k in (256, 257))
     clipped,level = float((inside.max(1) > .995).mean()), float(inside.mean())
-    return _Look(clipped, level, bool(eight), _blockiness(values[...,1]))
+    step = -(-max(image.shape)//160)
+    sample = values[::step,::step].mean(-1).astype(np.float16)
+    return _Look(clipped, level, bool(eight), _blockiness(values[...,1]), sample)
 
 # %% ../nbs/53_check.ipynb #a30f5180
 def _too_dark(looks): # n of `_Look` -> (n,) bool
@@ -180,7 +184,7 @@ def _coding(looks, names):
     if blocks > 1.25:
         yield Finding('JPEG blocks', 'note', [], float(blocks),
                       f"steps between JPEG blocks are {blocks:.1f} times as large as within",
-                      "export with quality 95 or more, or as TIFF")
+                      "save as TIFF, or with less compression")
 
 # %% ../nbs/53_check.ipynb #6547eb10
 class _Shading(NamedTuple):
@@ -220,6 +224,10 @@ def _without(ratio, terms, i): # (n, p), (n, k) -> (k, p)
     return np.linalg.solve(t.T@t + 1e-3*len(t)*np.eye(t.shape[1]), t.T@ratio[rest])
 
 # %% ../nbs/53_check.ipynb #b1afbf8d
+def _alone(terms): # (n, k) -> (n,) bool
+    "Find photos that the others do not determine, by their leverage"
+    return (terms*np.linalg.pinv(terms, rcond=.01).T).sum(1) > .95
+
 def _explained(shading, # `_Shading`
                candidates, # (m, 3)
                ) -> tuple: # correlation with the own light (n,), with each candidate (n, m)
@@ -243,7 +251,8 @@ def _wrong_lights(shading, names):
     best = other.argmax(1)
     angle = np.degrees(np.arccos(np.clip((grid[best]*shading.lights).sum(1), -1, 1)))
     gain = other.max(1) - own
-    bad = np.flatnonzero((angle > max(25, 3*np.median(angle))) & (gain > max(.25, 4*np.median(gain))))
+    bad = np.flatnonzero((angle > max(25, 3*np.median(angle))) & (gain > max(.25, 4*np.median(gain)))
+                         & ~_alone(_terms(shading.lights)))
     usual = float(np.median(own))
     if usual > .7: yield from _misfits(own, other, bad, names)        # else shading is too faint to judge one photo
     if usual < .3:
@@ -291,6 +300,35 @@ def _axes(cap): # `Capture`, small
                       f"the normals make a surface only with {best}",
                       "in a .lp, x points right and y to the top of the picture")
 
+# %% ../nbs/53_check.ipynb #8d581d4f
+def _share_explained(cap): # `Capture` -> 1 if photos are linear in the light
+    "Return the share of the shading that a matt surface explains"
+    x,on = _thumbnails(cap)
+    grey = x.mean(-1)[:,on]
+    left = grey - cap.lights@(np.linalg.pinv(cap.lights)@grey)
+    return float(1 - np.abs(left).sum()/max(np.abs(grey-grey.mean(0)).sum(), 1e-9))
+
+def _orders(lights): # (n, 3) -> dict: order in words -> (n, 3)
+    "Return the orders that a light file may have by mistake"
+    return {'reversed': lights[::-1],
+            'shifted by one, each photo fits the light of the line before': np.roll(lights, 1, 0),
+            'shifted by one, each photo fits the light of the line after': np.roll(lights, -1, 0)}
+
+# %% ../nbs/53_check.ipynb #dcbda5a3
+def _out_of_step(cap): # `Capture`, small
+    "Find out whether the photos fit the lights in another order"
+    if len(cap) < 9 or np.linalg.svd(cap.lights, compute_uv=False)[2] < .1: return
+    cap = cap.resize(96)
+    curls = _curls(normals(cap))
+    others = {k: cap._with(lights=o) for k,o in _orders(cap.lights).items()}
+    misfit = {k: _curls(normals(o))[''] for k,o in others.items()}
+    best = min(misfit, key=misfit.get)
+    clear = misfit[best] < min(.7*curls[''], .75*min(curls.values())) and curls[''] > .02
+    if clear and _share_explained(others[best]) > _share_explained(cap) - .02:
+        yield Finding('lights out of step', 'error', [], curls['']/max(misfit[best], 1e-9),
+                      f"lights and photos are out of step: {best}",
+                      "put the lines of the .lp in the order of the photos")
+
 # %% ../nbs/53_check.ipynb #324b0fb8
 def _levels(cap): # `Capture` -> (n,), (n, 3): logarithms
     "Return brightness and colour of each photo"
@@ -327,7 +365,7 @@ def _lamps(cap, names):
     level,colour = _levels(cap)
     off = level - _left_out(_smooth_terms(cap.lights))@level
     usual = 1.5*np.median(np.abs(off-np.median(off)))
-    bad = np.flatnonzero(np.abs(off-np.median(off)) > max(.4, 7*usual))
+    bad = np.flatnonzero((np.abs(off-np.median(off)) > max(.4, 7*usual)) & ~_alone(_smooth_terms(cap.lights)))
     if bad.size:
         worst = bad[np.abs(off[bad]).argmax()]
         yield Finding('exposure differs', 'warning', [names[i] for i in bad], float(np.exp(off[worst])),
@@ -427,14 +465,14 @@ def _sharpness(tiles, # (n, k, h, w) grey
     return _shown(_band(tiles, _FINE), weights) - _shown(_band(tiles, _COARSE), weights)
 
 # %% ../nbs/53_check.ipynb #70850a7d
-def _blurred(tiles, lights, names):
+def _blurred(tiles, lights, names, moved=False): # (n, k, h, w), (n, 3), n names, (n,) bool: photos to leave out
     "Find photos that are less sharp than the others"
     if len(names) < 9: return
     sharp = _sharpness(tiles, lights)
     near = np.argsort(-(lights@lights.T), axis=1)[:,1:7]
     sharp = sharp - np.median(sharp[near], axis=1)
     usual = 1.5*np.median(np.abs(sharp))
-    bad = np.flatnonzero(sharp < -max(.5, 3.5*usual))
+    bad = np.flatnonzero((sharp < -max(.5, 3.5*usual)) & ~np.asarray(moved))
     if bad.size:
         share = float(np.exp(sharp[bad].min()))
         yield Finding('blurred', 'warning', [names[i] for i in bad], share,
@@ -449,13 +487,15 @@ def _moved(found, names): # `Movement`
         most = float(found.sizes[bad].max())
         yield Finding('moved', 'warning', [names[i] for i in bad], most,
                       f"{_counted(len(bad), 'photo')} moved, by up to {most:.1f} pixels",
-                      "register them: illuminet align FOLDER --out FOLDER")
+                      "register them: illuminet align FOLDER --out FOLDER-aligned")
 
-def _same_photos(cap, names): # `Capture`, small
-    "Find photos that are there twice"
-    a = cap.float(linear=False).mean(-1).reshape(len(cap), -1)
-    pairs = [(i, j) for i in range(len(a)) for j in np.flatnonzero(np.abs(a[i+1:]-a[i]).mean(1) < .3/255)+i+1]
-    pairs = [(i, j) for i,j in pairs if cap.lights[i]@cap.lights[j] < np.cos(np.radians(2))]
+def _same_photos(looks, lights, names): # n of `_Look`, (n, 3), n names
+    "Find photos that are there twice; photos without structure may be alike"
+    a = np.stack([o.sample.ravel().astype(np.float32) for o in looks])
+    plain = np.abs(a-a.mean(1, keepdims=True)).mean(1) < 4/255
+    pairs = [(i, j) for i in np.flatnonzero(~plain)
+             for j in np.flatnonzero(np.abs(a[i+1:]-a[i]).mean(1) < .3/255)+i+1]
+    pairs = [(i, j) for i,j in pairs if lights[i]@lights[j] < np.cos(np.radians(2))]
     if pairs:
         yield Finding('same photo twice', 'error', [names[k] for o in pairs for k in o], len(pairs),
                       f"{_counted(len(pairs), 'pair')} of equal photos with different lights",
@@ -513,9 +553,9 @@ class _Checked(NamedTuple):
     said:list # warnings of loading, str
     whole:object # function that returns the whole capture
 
-    def lit(self):
-        "Return the same without the photos that are almost black"
-        keep = np.flatnonzero(~_too_dark(self.looks))
+    def only(self, keep): # (n,) bool
+        "Return the same with some of the photos"
+        keep = np.flatnonzero(keep)
         if len(keep) in (0, len(self.looks)): return self
         names,lights = [self.photos.names[i] for i in keep], self.photos.lights
         def read(i, side): return self.photos.read(keep[i], side)
@@ -539,11 +579,11 @@ def _from_folder(path, linear): # -> `_Checked`
     return _Checked(small, looks, source.photos(), messages, whole)
 
 # %% ../nbs/53_check.ipynb #c07e2369
-def _sharp_tiles(photos): # `_Photos` -> (n, k, h, w)
-    "Return full-size tiles of all photos"
+def _sharp_tiles(photos, moves): # `_Photos`, (n, 4) -> (n, k, h, w)
+    "Return full-size tiles of all photos, their movement undone"
     greys = _small(photos)
     boxes = _busy_boxes(greys, photos.hw)[::2]
-    return np.stack([_tiles(photos.read(i, None), np.zeros(4), boxes) for i in range(len(photos.names))])
+    return np.stack([_tiles(photos.read(i, None), o, boxes) for i,o in enumerate(moves)])
 
 def _loading(said): # n messages, each ends in ': ' and what to do, or in a statement
     "Turn warnings of loading into findings"
@@ -563,27 +603,51 @@ def _by_card(white, lights, names): # (n, 3) strengths, (n, 3), n names
                       "correct the photos: equalise(capture, white_card(capture, box))")
     if len(names) >= 12: yield from _drifts(grey, log - grey[:,None], lights)
 
+# %% ../nbs/53_check.ipynb #a2f59f30
+def _at_work(c, levels): # `_Checked` without photos that have a wrong light; whether to judge the strength of lamps
+    "Find faults of lamps, focus and movement"
+    names,lights = c.small.names, c.small.lights
+    if levels: yield from _lamps(c.small, names)
+    yield from _near_lamps(c.small)
+    if min(c.photos.hw) < 32 or len(names) < 3: return
+    found = _movement(c.photos)
+    placed = found.moved & [not o for o in found.objections]
+    tiles = _sharp_tiles(c.photos, np.where(placed[:,None], found.moves, 0))
+    yield from _blurred(tiles, lights, names, found.moved)
+    yield from _moved(found, names)
+
 # %% ../nbs/53_check.ipynb #fe60816d
 def _all_findings(c, white=None): # `_Checked`, strengths (n, 3) from a card
     "Yield all findings"
     names,lights = c.small.names, c.small.lights
     yield from _loading(c.said)
     yield from _coverage(lights, names)
-    yield from _same_lights(lights, names)
+    twice = [*_same_lights(lights, names)]
+    yield from twice
     yield from _exposure(c.looks, names)
     yield from _coding(c.looks, names)
     if white is not None: yield from _by_card(white, lights, names)
-    c = c.lit()
+    c = c.only(~_too_dark(c.looks))
     names,lights = c.small.names, c.small.lights
     if len(names) < 3 or min(c.small.shape[1:3]) < 16: return
-    yield from _same_photos(c.small, names)
-    yield from _wrong_lights(_shading(c.small), names)
+    same = [*_same_photos(c.looks, lights, names)]
+    wrong = [*_out_of_step(c.small)] or [*_wrong_lights(_shading(c.small), names)]
+    yield from same+wrong
+    if any(not o.photos for o in wrong): return                              # the rest would be a consequence
     yield from _axes(c.small)
-    if white is None: yield from _lamps(c.small, names)
-    yield from _near_lamps(c.small)
-    if min(c.photos.hw) < 32: return
-    yield from _blurred(_sharp_tiles(c.photos), lights, names)
-    yield from _moved(_movement(c.photos), names)
+    faulty = {name for o in twice+same+wrong for name in o.photos}
+    yield from _at_work(c.only([name not in faulty for name in names]), white is None)
+
+# %% ../nbs/53_check.ipynb #fc6ed6e4
+def _with_folder(finding, path): # `Finding`, path of a folder or `.lp` -> `Finding`
+    "Put the name of the folder into the command that a remedy gives"
+    if finding.name != 'moved': return finding
+    folder = path if path.is_dir() else path.parent
+    if not folder.name: folder = folder.absolute()
+    def named(match):
+        text = f'{folder}{match[1] or ""}'
+        return f'"{text}"' if ' ' in text else text
+    return finding._replace(remedy=re.sub('FOLDER(-aligned)?', named, finding.remedy))
 
 # %% ../nbs/53_check.ipynb #c1e3c3d1
 def check_capture(capture, # `Capture`, or the path of its folder or `.lp`
@@ -597,5 +661,6 @@ def check_capture(capture, # `Capture`, or the path of its folder or `.lp`
     c = _from_memory(capture) if isinstance(capture, Capture) else _from_folder(capture, linear)
     if white is not None: white = white_card(c.whole(), white)
     found = sorted(_all_findings(c, white), key=lambda o: SEVERITIES.index(o.severity))
+    if not isinstance(capture, Capture): found = [_with_folder(o, Path(capture)) for o in found]
     if out is not None: show_findings(c.small, found, out)
     return found

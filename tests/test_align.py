@@ -79,6 +79,12 @@ def test_refused(cap):
     with pytest.raises(InputError, match='two or more'): align(cap[:1])
 
 
+def test_many_lost(cap):
+    "Many photos that cannot be placed are refused by name, not written as they are"
+    images = np.stack([np.roll(o, 34*(i%2), axis=1) for i, o in enumerate(cap.images)])
+    with pytest.raises(InputError, match='cannot be registered.*image'): align(Capture(images, cap.lights))
+
+
 def test_black_photo_at_rest(cap):
     "A black photo in a capture at rest is left as it is, with a warning"
     images = cap.images.copy()

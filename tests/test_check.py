@@ -85,6 +85,13 @@ def test_shuffled(cap):
     assert 'lights and photos disagree' in names(check_capture(with_lights(cap, lambda lights: lights[order])))
 
 
+@pytest.mark.parametrize('order', [lambda lights: lights[::-1], lambda lights: np.roll(lights, 1, 0)], ids=['reversed', 'shifted'])
+def test_out_of_step(order):
+    "Lights in reverse order or one line off; what follows from it is not reported"
+    cap = synth_capture('carved', 'stone', lights=dome(36), size=(108, 112), seed=4)
+    assert names(check_capture(with_lights(cap, order))) - TRUE == {'lights out of step'}
+
+
 def test_blurred(cap):
     "One photo out of focus"
     i = int(cap.lights[:, 2].argsort()[-8])
@@ -97,6 +104,32 @@ def test_moved(cap):
     i = int(cap.lights[:, 2].argsort()[-8])
     found = check_capture(with_photo(cap, i, lambda o: np.roll(o, (1, -2), (0, 1))))
     assert named(found, 'moved') == {cap.names[i]}
+
+
+def test_half_moved(cap, tmp_path):
+    "Half of the photos moved: none of them is blurred, and the remedy names the folder"
+    images = cap.images.copy()
+    images[18:] = np.roll(images[18:], (2, -1), (1, 2))
+    Capture(images, cap.lights).save(tmp_path/'in')
+    found = check_capture(tmp_path/'in')
+    assert names(found) <= TRUE | {'moved'}
+    assert any(f"align {tmp_path/'in'} --out {tmp_path/'in'}-aligned" in o.remedy for o in found)
+
+
+def test_flat_board():
+    "Photos of a flat plain board are alike, and show no movement"
+    lights = rings()
+    y, x = np.mgrid[:96, :96]/96
+    level = lights[:, 2, None, None]*(.7 + .1*lights[:, :1, None]*(x-.5) + .1*lights[:, 1:2, None]*(.5-y))
+    images = np.repeat((linear_to_srgb(level[..., None].astype(np.float32))*255).round().astype(np.uint8), 3, -1)
+    assert not names(check_capture(Capture(images, lights))) & {'same photo twice', 'moved', 'blurred'}
+
+
+def test_ring_and_zenith():
+    "A lamp at the zenith over a ring is not predicted by the others"
+    lights = np.concatenate([from_angles(np.linspace(0, 2*np.pi, 15, endpoint=False), .6), [(0, 0, 1)]])
+    cap = synth_capture('carved', 'stone', lights=lights, size=108, seed=4)
+    assert not names(check_capture(cap)) & {'wrong light', 'exposure differs', 'swapped lights'}
 
 
 def test_dark(cap):
