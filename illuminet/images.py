@@ -543,7 +543,7 @@ def _lost_profile(f, im): # a PNG, `pyvips.Image`
     f.seek(0)
     return not im.get_typeof('icc-profile-data') and b'iCCP' in f.read(1<<16).partition(b'IDAT')[0]
 
-def _opened(f, path, kind, size, turned, alpha, way): # file and format; the rest as for `_open_picture`
+def _opened(f, path, kind, size, turned, alpha, way): # file and format; the rest as below
     "Open a picture of a known format"
     name = _decoder(f, kind)
     if name: p = _by_other(f, path, name, size, turned, way)
