@@ -23,7 +23,8 @@ from .core import *
 from .core import _printable, _read_bytes, _within
 from .lights import *
 from .lights import (
-    _as_float, _as_text, _axes, _check_no_angles, _direction_column, _lp_rows, _name_column, _no_direction, _number, _read_vectors,
+    _as_float, _as_text, _axes, _check_no_angles, _direction_column, _lp_rows, _name_column, _no_direction, _number,
+    _read_vectors,
     _trailing, _unit_rows, _vector)
 from .images import *
 from .images import _as_images, _as_mask, _counted, _decode, _fit, _open_picture, _peek, _resize, _resized_mask
@@ -390,7 +391,7 @@ def _by_angles(path, rows, cells, columns): # light file, its lines, their words
             raise InputError(f"{path}, line {i}: azimuth and elevation are no numbers: write degrees")
     azimuth,elevation = np.array([[_as_float(o[k]) for k in columns] for o in cells]).reshape(-1, 2).T
     if not cells or np.abs(azimuth).max() <= 6.3 and np.abs(elevation).max() <= 1.6 or np.abs(elevation).max() > 90:
-        raise InputError(f"{path}: azimuth and elevation do not look like degrees: write degrees, or columns x, y and z")
+        raise InputError(f"{path}: azimuth and elevation are not in degrees: write degrees, or columns x, y and z")
     _warn(path, "azimuth and elevation are taken as degrees, azimuth 0 as right and 90 as up")
     return ['' if name is None else o[name] for o in cells], from_angles(np.deg2rad(azimuth), np.deg2rad(elevation))
 

@@ -253,7 +253,7 @@ def test_table_of_angles(tmp_path):
     (tmp_path/'lights.csv').write_text('image,azimuth,elevation\n' + rows)
     paired(tmp_path, 'azimuth and elevation are taken as degrees')
     (tmp_path/'lights.csv').write_text('image,azimuth,elevation\n' + names[0] + ',1,.5\n')
-    with pytest.raises(InputError, match='do not look like degrees'): Capture.load(tmp_path)
+    with pytest.raises(InputError, match='are not in degrees'): Capture.load(tmp_path)
 
 
 def with_columns(form, **more):
