@@ -129,10 +129,10 @@ def picture_files():
     return [*files, deep, b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>']
 
 
-def read_whole(folder): return Capture.load(folder).images
+def read_whole(folder): return Capture.load(folder, linear=False).images
 
 
-def read_in_strips(folder): return np.concatenate([strip.copy() for _, strip in Strips(folder, threads=1)], 1)
+def read_in_strips(folder): return np.concatenate([strip.copy() for _, strip in Strips(folder, threads=1, linear=False)], 1)
 
 
 @target(100, picture_files)
