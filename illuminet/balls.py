@@ -21,7 +21,7 @@ from .lights import _unit_rows
 from .images import *
 from .images import _as_images, _counted, _decode, _fit, _resize
 from .capture import _inside, _photos, _real_photos, _stem, _way_of
-from .viz import _Fig, _blue, _grid, _orange, _save, _show, _u8
+from .viz import _blue, _grid, _orange, _save, _show, _u8
 
 # %% ../nbs/07_balls.ipynb #ba000008
 def _grey(image, linear): # (h, w, 3) of any type; whether its values are linear

@@ -27,7 +27,7 @@ from .lights import (
     _read_vectors,
     _trailing, _unit_rows, _vector)
 from .images import *
-from .images import _as_images, _as_mask, _counted, _decode, _fit, _open_picture, _peek, _resize, _resized_mask
+from .images import _as_images, _as_mask, _counted, _decode, _fit, _peek, _resize, _resized_mask
 from .images import _has_plain_floats, _says_linear, _suffixes, _warn_once, _warn_of_pictures, _Way
 from .near_lamps import distant_photos, locate_lamps
 

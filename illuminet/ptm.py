@@ -6,7 +6,6 @@
 __all__ = ['ptm_basis', 'hsh_basis', 'matt_weights', 'HSH', 'PTM']
 
 # %% ../nbs/13_ptm.ipynb #0b884e3b
-import warnings
 import numpy as np
 from fastcore.basics import patch
 from numpy import cos, pi, sin, sqrt

@@ -9,6 +9,7 @@ import numpy as np, pyvips, scipy.io, tifffile
 from PIL import Image
 from safetensors.numpy import save
 from illuminet.learner import *
+from illuminet.near_lamps import _as_stored
 from illuminet.relightable import FORMAT
 from illuminet.stream import Strips
 from helpers import contents, noise_capture
@@ -129,10 +130,13 @@ def picture_files():
     return [*files, deep, b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>']
 
 
-def read_whole(folder): return Capture.load(folder, linear=False).images
+def read_whole(folder):
+    "Return the photos of a capture as strips give them, display-coded"
+    cap = Capture.load(folder)
+    return _as_stored(cap.float(linear=False), cap.images.dtype) if cap.linear else cap.images
 
 
-def read_in_strips(folder): return np.concatenate([strip.copy() for _, strip in Strips(folder, threads=1, linear=False)], 1)
+def read_in_strips(folder): return np.concatenate([strip.copy() for _, strip in Strips(folder, threads=1)], 1)
 
 
 @target(100, picture_files)
