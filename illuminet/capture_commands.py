@@ -49,11 +49,13 @@ def _widest_gap(azimuth) -> float: # degrees, (n,)
     return float(np.diff(np.sort(azimuth), append=np.min(azimuth)+360).max())
 
 # %% ../nbs/64_capture_commands.ipynb #244339c4
-def _light_warnings(n, gap) -> list: # number of lights, widest gap in degrees
-    "Return what the lights of a capture lack"
+def _light_warnings(lights) -> list: # (n, 3)
+    "Return what the lights of a capture lack: how many, and where"
+    from illuminet.relightable import lights_lack
+    n,lack = len(lights),lights_lack(lights)
     few = f"{_count(n, 'light')}: ptm and hsh need six or more, better thirty; illuminet takes any number"
-    side = f"no light over {gap:.0f} degrees of azimuth: pictures lit from there are guesses"
-    return [few]*(n < 6)+[side]*(gap > 120)
+    gaps = ["{}: pictures under other lights are guesses: {}".format(*lack)] if lack else []
+    return [few]*(n < 6)+gaps
 
 # %% ../nbs/64_capture_commands.ipynb #f9fb817d
 def _about_lights(lights): # (n, 3) -> dict, warnings
@@ -64,7 +66,7 @@ def _about_lights(lights): # (n, 3) -> dict, warnings
     gap = _widest_gap(azimuth)
     angles = dict(lowest_deg=elevation.min(), highest_deg=elevation.max(), widest_gap_deg=gap)
     spread = {k: round(float(v), 1) for k,v in angles.items()}
-    return dict(lights=len(lights), **spread), _light_warnings(len(lights), gap)
+    return dict(lights=len(lights), **spread), _light_warnings(lights)
 
 # %% ../nbs/64_capture_commands.ipynb #567eff43
 def _about_capture(path): # -> dict, warnings
