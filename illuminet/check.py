@@ -16,6 +16,7 @@ from .core import _printable
 from .lights import *
 from .images import *
 from .images import _counted
+from .near_lamps import locate_lamps
 from .capture import *
 from .capture import _some
 from .viz import _draw_dome, _Fig, _save, _show, _style, _u8
@@ -415,32 +416,15 @@ def white_card(cap, # `Capture`
     strength = level/cosine[:,None]
     return (strength/np.exp(np.log(strength).mean(0))).astype(np.float32)
 
-# %% ../nbs/53_check.ipynb #00a0f45b
-def _fall_off(cap): # `Capture` -> 1/D in half diagonals of the picture; share of the misfit that it explains
-    "Estimate the fall-off of near lamps"
-    x,on = _thumbnails(cap, 16)
-    grey = x.mean(-1)
-    h,w = on.shape
-    row,column = np.mgrid[:h,:w]
-    at = np.stack([column-(w-1)/2, (h-1)/2-row], -1)/np.hypot(h, w)*2
-    lit = on & (grey.mean(0) > .1*grey.mean(0).max())
-    values = grey[:,lit]/np.maximum(np.linalg.lstsq(cap.lights, grey[:,lit], rcond=None)[0][2], .05*grey.max())
-    product = 3*cap.lights[:,2:]*(cap.lights[:,:2]@at[lit].T)
-    rest = np.eye(len(grey)) - cap.lights@np.linalg.pinv(cap.lights)
-    values,product = rest@values, rest@product
-    slope = (values*product).sum()/max((product*product).sum(), 1e-9)
-    left = values - slope*product
-    return float(slope), float(1 - np.abs(left).sum()/max(np.abs(values).sum(), 1e-9))
-
 # %% ../nbs/53_check.ipynb #e1d504b4
 def _near_lamps(cap):
     "Find out whether lamps are near"
-    if len(cap) < 12: return
-    slope,share = _fall_off(cap)
-    if slope > .06 and share > .1:
-        yield Finding('near lamps', 'warning', [], 1/slope,
-                      f"light falls off over the picture: lamps are at about {1/slope:.1f} half diagonals",
-                      "give positions of the lamps, or move them farther away")
+    lamps,_ = locate_lamps(cap.lights, cap.images, cap.linear)
+    if lamps is None: return
+    distance = float(np.linalg.norm(lamps[0]))
+    yield Finding('near lamps', 'warning', [], distance,
+                  f"light falls off over the picture: lamps are about {distance:.1f} picture widths away",
+                  "load the photos with distance= (--distance), give positions of the lamps, or move them farther away")
 
 # %% ../nbs/53_check.ipynb #8cd11a06
 _FINE,_COARSE = (.7, 1.6), (2.5, 5.)    # pixels: two bands of structure, each between two blurs
